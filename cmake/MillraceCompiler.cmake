@@ -1,0 +1,11 @@
+# millrace_compile(TARGET): warnings as errors and, where asked for, sanitizers.
+function(millrace_compile target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+  if(MILLRACE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=${MILLRACE_SANITIZE})
+  endif()
+  if(MILLRACE_FAULT_POINTS)
+    target_compile_definitions(${target} PRIVATE MILLRACE_FAULT_POINTS)
+  endif()
+endfunction()

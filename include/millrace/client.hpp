@@ -1,0 +1,112 @@
+// A connection of its own for programs that have no transaction to enqueue in, and for looking at tasks.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <millrace/enqueue.hpp>
+#include <millrace/types.hpp>
+
+namespace millrace {
+
+struct ClientOptions {
+  ConnectionString database{};  ///< Default: libpq's environment.
+  std::string schema = "millrace";  ///< 1 to 63 bytes.
+  Milliseconds connect_timeout{10'000};  ///< For each attempt to connect; at least one second.
+};
+
+/// One failed attempt of a task.
+struct TaskError {
+  int attempt = 0;
+  Time at{};
+  std::string worker{};  ///< UUID of the worker.
+  std::string message{};  ///< Valid UTF-8, at most 4096 characters.
+};
+
+/// A task's row.
+struct TaskRecord {
+  TaskId id{};
+  std::string kind{};
+  std::string queue{};
+  Status status = Status::pending;
+  Priority priority{};
+  int attempt = 0;
+  int max_attempts = 0;
+  Time run_at{};
+  Time created_at{};
+  std::optional<Time> started_at{};
+  std::optional<Time> finished_at{};
+  std::optional<Time> dead_at{};
+  std::optional<LeaseId> lease{};
+  std::optional<std::string> worker{};
+  std::optional<Milliseconds> timeout{};
+  std::optional<std::string> backoff{};  ///< JSON text; none means the default policy.
+  std::string args{};  ///< JSON text of an object.
+  std::optional<std::string> result{};  ///< JSON text; none if there is none.
+  std::vector<TaskError> errors{};  ///< The latest 10, oldest first.
+};
+
+/// Which tasks to list. Unset fields match everything.
+struct TaskFilter {
+  std::optional<Status> status{};
+  std::optional<std::string> queue{};
+  std::optional<std::string> kind{};
+  std::optional<TaskId> before{};  ///< Only tasks with a smaller id: the next page.
+  int limit = 50;  ///< 1 to 1000.
+};
+
+/// What a queue holds now, and what happened in it within the last hour.
+struct QueueStats {
+  std::string queue{};
+  std::int64_t ready = 0;  ///< Could be claimed now.
+  std::int64_t upcoming = 0;  ///< Scheduled, or waiting to be retried.
+  std::int64_t running = 0;
+  std::int64_t failed = 0;  ///< Dead letters.
+  std::optional<Milliseconds> oldest_ready{};  ///< How long the longest waiting ready task has been due.
+  std::int64_t completed_last_hour = 0;
+  std::int64_t retried_last_hour = 0;
+  std::int64_t failed_last_hour = 0;
+  std::int64_t workers = 0;  ///< Live workers of this queue.
+};
+
+/// One connection to the queue. Connects on first use, and again after a connection was lost.
+/// Thread-safe: calls from several threads take turns. Every call may throw ConnectionError (nothing was done, or only
+/// read), SchemaError (run `millrace migrate up`) or DatabaseError.
+class Client {
+ public:
+  explicit Client(ClientOptions options = {});
+  ~Client();
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// As millrace::enqueue, in a transaction of its own. `options.schema` is ignored: the client's is used.
+  /// Throws OutcomeUnknown if the connection broke after the statement was sent.
+  Enqueued enqueue(std::string_view kind, std::string_view args, const EnqueueOptions& options = {});
+  /// As millrace::enqueue_many, all in one transaction of its own.
+  std::vector<TaskId> enqueue_many(std::string_view kind, std::span<const std::string> args, const EnqueueOptions& options = {});
+
+  /// The task's row, or none.
+  [[nodiscard]] std::optional<TaskRecord> get(TaskId id);
+  /// Tasks, newest first. Live and failed ones are found through their own short roads, never by a scan of the history.
+  [[nodiscard]] std::vector<TaskRecord> list(const TaskFilter& filter = {});
+
+  /// Cancels a task: `cancelled`, or `running` if it runs and its worker was asked to stop it.
+  /// Throws NotFound, or StateError if it has completed or failed.
+  Status cancel(TaskId id);
+  /// Revives a failed or cancelled task with a new budget of attempts. Throws NotFound or StateError.
+  Status retry(TaskId id);
+
+  [[nodiscard]] std::vector<QueueStats> stats();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,46 @@
+// What a handler knows about the run it is in.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stop_token>
+#include <string_view>
+
+#include <millrace/types.hpp>
+
+namespace millrace {
+
+/// One run of one task. Lives as long as the handler's call; only that call's thread may use it,
+/// except for the stop token, which may be copied anywhere.
+class Context {
+ public:
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  Context(Context&&) = delete;
+  Context& operator=(Context&&) = delete;
+
+  [[nodiscard]] virtual TaskId task_id() const noexcept = 0;
+  [[nodiscard]] virtual std::string_view kind() const noexcept = 0;
+  [[nodiscard]] virtual std::string_view queue() const noexcept = 0;
+  /// The args as the database prints them: the text of a JSON object.
+  [[nodiscard]] virtual std::string_view args() const noexcept = 0;
+  [[nodiscard]] virtual int attempt() const noexcept = 0;  ///< 1 for the first run.
+  [[nodiscard]] virtual int max_attempts() const noexcept = 0;
+  [[nodiscard]] virtual LeaseId lease() const noexcept = 0;
+  [[nodiscard]] virtual std::string_view worker_id() const noexcept = 0;  ///< A UUID, fresh for each Worker.
+  [[nodiscard]] virtual Time scheduled_at() const = 0;  ///< When the task was due, by the database's clock.
+  [[nodiscard]] virtual Time started_at() const = 0;  ///< When it was claimed, by the database's clock.
+  /// The attempt's timeout; none if the task has none.
+  [[nodiscard]] virtual std::optional<Milliseconds> timeout() const noexcept = 0;
+  /// When the timeout ends, by the local steady clock. At the deadline a stop is requested.
+  [[nodiscard]] virtual std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept = 0;
+  /// Asked to stop at the deadline, when somebody cancels the task, when its lease is lost, and when the worker's
+  /// grace is over. A handler that stops should throw or return an Outcome; a value returned is still a completion.
+  [[nodiscard]] virtual std::stop_token stop_token() const noexcept = 0;
+
+ protected:
+  Context() = default;
+  ~Context() = default;
+};
+
+}  // namespace millrace

@@ -1,0 +1,29 @@
+// Every limit of the queue, in one place. The SQL functions enforce the same ones.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace millrace::limits {
+
+/// Longest kind and longest queue name, in bytes.
+inline constexpr std::size_t kind_bytes_max = 128;
+inline constexpr std::size_t queue_bytes_max = 128;
+/// Longest schema name, in bytes: what PostgreSQL keeps of an identifier.
+inline constexpr std::size_t schema_bytes_max = 63;
+/// Deepest nesting of args and results, in levels; `{}` has one.
+inline constexpr int nesting_max = 128;
+/// Largest args by default, in bytes of JSON text; an operator may change `settings.args_bytes_max`.
+inline constexpr std::size_t args_bytes_default_max = 1'048'576;
+/// Largest args or result that the client sends at all, in bytes.
+inline constexpr std::size_t json_bytes_max = 268'435'456;
+/// Most attempts a task may have.
+inline constexpr int attempts_max = 1000;
+/// Longest delay and longest timeout.
+inline constexpr std::chrono::years delay_max{100};
+inline constexpr std::chrono::days timeout_max{365};
+/// Error messages are cut to this many characters; the latest `errors_kept` are kept per task.
+inline constexpr std::size_t error_characters_max = 4096;
+inline constexpr int errors_kept = 10;
+
+}  // namespace millrace::limits

@@ -1,0 +1,101 @@
+// Workers: processes, or parts of one, that claim tasks and run handlers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <millrace/context.hpp>
+#include <millrace/outcome.hpp>
+#include <millrace/task.hpp>
+#include <millrace/types.hpp>
+
+namespace spdlog {
+class logger;
+}
+
+namespace millrace {
+
+/// One queue that a worker serves, with the number of its tasks that may run at once.
+struct WorkerQueue {
+  std::string name = "default";
+  int concurrency = 10;  ///< 1 to 1000: so many threads.
+};
+
+struct WorkerOptions {
+  ConnectionString database{};  ///< Default: libpq's environment. Four connections are held open.
+  std::string schema = "millrace";  ///< 1 to 63 bytes.
+  std::vector<WorkerQueue> queues = {WorkerQueue{}};  ///< At least one; names differ.
+  std::string name{};  ///< For people; default host:pid.
+  Milliseconds lease_ttl{30'000};  ///< Not heard from for so long, this worker is dead and its tasks are rescued. 1 s to 1 day.
+  Milliseconds heartbeat{0};  ///< How often it says that it lives; default lease_ttl / 6. At most lease_ttl / 3.
+  Milliseconds poll_interval{1'000};  ///< How often an idle worker looks without being woken. 10 ms to 1 h.
+  Milliseconds grace{30'000};  ///< At stop: how long running handlers may finish before they are asked to stop.
+  Milliseconds stop_patience{5'000};  ///< After that: how long they have to obey before their tasks are released.
+  int batch = 500;  ///< Most tasks of one claim; 1 to 5000.
+  bool listen = true;  ///< false: poll only; no LISTEN, no prepared statement, no session state. For transaction poolers.
+  std::shared_ptr<spdlog::logger> logger{};  ///< Default: standard error, from level info.
+};
+
+/// What a worker has done since it started.
+struct WorkerCounts {
+  std::int64_t active = 0;  ///< Handlers running now.
+  std::int64_t completed = 0;
+  std::int64_t retried = 0;
+  std::int64_t failed = 0;
+  std::int64_t released = 0;  ///< Given back without being counted.
+  std::int64_t lost = 0;  ///< Settlements refused because the lease was lost.
+  std::int64_t stragglers = 0;  ///< Handlers that did not obey the stop; their threads still run.
+};
+
+/// A handler on the level of JSON text: returns the result's JSON text, empty for none. `context.args()` has the args.
+using RawHandler = std::function<Outcome<std::string>(Context&)>;
+
+/// Claims tasks and runs handlers. Any number may share a queue, in any number of processes.
+/// Handlers run on the worker's threads, up to `concurrency` at once per queue, so they must be thread-safe.
+/// The methods may be called from any thread; handle() only before start.
+class Worker {
+ public:
+  /// Throws InvalidArgument for options out of range. Does not connect.
+  explicit Worker(WorkerOptions options);
+  /// Stops as stop() does.
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  Worker(Worker&&) = delete;
+  Worker& operator=(Worker&&) = delete;
+
+  /// Runs `handler(const Args&, Context&)` for each task of this definition. It returns the definition's result, an
+  /// Outcome of it, or (for definitions without a result) nothing. Retry, Fail and Snooze may be thrown; any other
+  /// exception is a failed attempt, to be retried. Args that cannot be read are a failure for good.
+  template <class Args, class Result, class Handler>
+  void handle(const Task<Args, Result>& task, Handler handler) {
+    handle_raw(task.kind(), task.wrap(std::move(handler)));
+  }
+  /// The same on the level of JSON text. Throws InvalidArgument if the kind has a handler already.
+  void handle_raw(std::string kind, RawHandler handler);
+
+  /// start(), then waits for SIGTERM or SIGINT (or for stop() from another thread), then stop(). A second signal ends
+  /// the grace at once. Throws what start() throws. The signals' earlier dispositions are restored.
+  void run();
+  /// Connects, registers and begins to claim. Throws ConnectionError or SchemaError if that fails now; later losses of the
+  /// connection are survived: it reconnects with backoff, listens again and claims at once.
+  void start();
+  /// Stops claiming, gives back what was not begun, lets handlers finish within `grace`, then asks them to stop and releases
+  /// what still runs. Returns true when every handler has ended; if not, a thread still runs one and the process should
+  /// exit. Harmless when not started.
+  bool stop();
+
+  /// This worker's UUID.
+  [[nodiscard]] const std::string& id() const noexcept;
+  [[nodiscard]] WorkerCounts counts() const;
+
+  struct Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace millrace

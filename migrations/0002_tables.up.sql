@@ -1,0 +1,108 @@
+-- 0002 tables: a task is a row, a ticket makes it claimable, a lease makes it running.
+-- docs/decisions/0001-task-ticket-lease.md tells why the layout is this one.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE TYPE status AS ENUM
+  ('waiting', 'pending', 'scheduled', 'retrying', 'running', 'completed', 'failed', 'cancelled');
+
+-- Both updates of a task's life (claimed, settled) are HOT: fillfactor keeps room for three
+-- versions on the page, and no index, nor any index predicate, names a column that they change.
+CREATE TABLE tasks (
+  id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind         text        NOT NULL,
+  queue        text        NOT NULL DEFAULT 'default',
+  status       status      NOT NULL DEFAULT 'pending',
+  priority     smallint    NOT NULL DEFAULT 50,
+  attempt      smallint    NOT NULL DEFAULT 0,
+  max_attempts smallint    NOT NULL DEFAULT 5,
+  run_at       timestamptz NOT NULL DEFAULT clock(),
+  created_at   timestamptz NOT NULL DEFAULT clock(),
+  started_at   timestamptz,
+  finished_at  timestamptz,
+  dead_at      timestamptz,
+  lease        bigint,
+  worker       uuid,
+  timeout      interval,
+  backoff      jsonb,
+  args         jsonb       NOT NULL DEFAULT '{}',
+  result       jsonb,
+  errors       jsonb,
+  -- One constraint, because each is set up anew by every statement that writes a task.
+  CONSTRAINT tasks_in_range CHECK (
+    priority BETWEEN 0 AND 100 AND attempt BETWEEN 0 AND max_attempts AND max_attempts BETWEEN 1 AND 1000
+    AND kind <> '' AND queue <> '' AND (dead_at IS NULL OR status = 'failed'))
+) WITH (fillfactor = 33);
+COMMENT ON TABLE tasks IS 'One row per task, from enqueue to retention.';
+COMMENT ON COLUMN tasks.priority IS '0 to 100, higher first, in buckets of 25; first come first served within a bucket.';
+COMMENT ON COLUMN tasks.attempt IS 'How many runs were begun and not given back: a budget against max_attempts, not a fence.';
+COMMENT ON COLUMN tasks.run_at IS 'Not to be claimed before this time.';
+COMMENT ON COLUMN tasks.lease IS 'The lease of the last claim; kept after settling, so that a repeated settlement is recognised.';
+COMMENT ON COLUMN tasks.backoff IS 'Retry policy, as backoff_check() describes it; null is the default policy.';
+COMMENT ON COLUMN tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
+
+CREATE INDEX tasks_dead ON tasks (dead_at) WHERE dead_at IS NOT NULL;
+
+-- A ticket is never updated, only inserted and deleted. bucket is priority / 25 (0 to 4); -1 is the
+-- lane of suspects, tasks that were running when a worker died, which are claimed one at a time.
+-- tid is where the task's row was when the ticket was written: a hint, checked against id.
+CREATE TABLE tickets (
+  queue  text        NOT NULL,
+  bucket smallint    NOT NULL CHECK (bucket BETWEEN -1 AND 4),
+  run_at timestamptz NOT NULL,
+  id     bigint      NOT NULL,
+  tid    tid         NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE tickets IS 'Private. What can be claimed: exactly one row for each pending, scheduled or retrying task.';
+CREATE INDEX tickets_claim ON tickets (queue, bucket, run_at, id);
+
+CREATE TABLE leases (
+  id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  worker     uuid        NOT NULL,
+  claimed_at timestamptz NOT NULL DEFAULT clock(),
+  task_ids   bigint[]    NOT NULL CHECK (cardinality(task_ids) > 0)
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE leases IS 'Private. One row per claimed batch: a worker''s right to its tasks. Ids are never reused.';
+
+CREATE TABLE workers (
+  id         uuid        PRIMARY KEY,
+  name       text        NOT NULL,
+  host       text        NOT NULL,
+  pid        integer     NOT NULL,
+  version    text        NOT NULL,
+  queues     text[]      NOT NULL CHECK (cardinality(queues) > 0),
+  wants_wake boolean     NOT NULL DEFAULT false,
+  lease_ttl  interval    NOT NULL CHECK (lease_ttl BETWEEN interval '1 second' AND interval '1 day'),
+  started_at timestamptz NOT NULL DEFAULT clock(),
+  seen_at    timestamptz NOT NULL DEFAULT clock()
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+COMMENT ON TABLE workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
+
+CREATE TABLE worker_sessions (
+  worker        uuid        NOT NULL,
+  pid           integer     NOT NULL,
+  backend_start timestamptz NOT NULL,
+  PRIMARY KEY (worker, pid, backend_start)
+);
+COMMENT ON TABLE worker_sessions IS 'Private. The database sessions of each worker; a dead worker''s are terminated before its tasks are rescued.';
+
+CREATE TABLE cancel_requests (
+  task         bigint      PRIMARY KEY,
+  requested_at timestamptz NOT NULL DEFAULT clock()
+);
+COMMENT ON TABLE cancel_requests IS 'Private. Running tasks that somebody asked to cancel. While a task runs, only its worker and rescue write its row.';
+
+CREATE TABLE task_stats (
+  minute    timestamptz NOT NULL,
+  queue     text        NOT NULL,
+  kind      text        NOT NULL,
+  worker    uuid        NOT NULL,
+  completed bigint      NOT NULL DEFAULT 0,
+  retried   bigint      NOT NULL DEFAULT 0,
+  failed    bigint      NOT NULL DEFAULT 0,
+  run_ms    bigint      NOT NULL DEFAULT 0,
+  PRIMARY KEY (minute, queue, kind, worker)
+);
+COMMENT ON TABLE task_stats IS 'What each worker did, per minute; flushed by the worker with its heartbeat.';
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (2, 'tables', 1);

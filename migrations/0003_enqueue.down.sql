@@ -1,0 +1,12 @@
+-- Undoes 0003.
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+DROP FUNCTION enqueue_many(text, jsonb[], text, integer, timestamptz, interval, integer, jsonb, interval, boolean);
+DROP FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean);
+DROP FUNCTION wake(text);
+DROP FUNCTION wake_channel(text);
+DROP FUNCTION args_check(jsonb);
+DROP FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval);
+DROP FUNCTION backoff_check(jsonb);
+DROP FUNCTION refuse(text, text);
+DELETE FROM migrations WHERE version = 3;

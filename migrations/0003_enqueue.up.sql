@@ -1,0 +1,215 @@
+-- 0003 enqueue: one task, or many, in the caller's own transaction.
+--
+-- Errors: SQLSTATE 22023 (invalid_parameter_value) for anything out of range; the message names the
+-- field, the value and what is allowed, and COLUMN carries the field's name. No row is left behind.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION refuse(field text, problem text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', COLUMN = field, MESSAGE = field || ' ' || problem;
+END $$;
+COMMENT ON FUNCTION refuse(text, text) IS 'Private. Raises 22023 with the field''s name. Locks nothing.';
+
+CREATE FUNCTION backoff_check(backoff jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  field record;
+  num   float8;
+BEGIN
+  IF backoff IS NULL THEN RETURN; END IF;
+  IF jsonb_typeof(backoff) <> 'object' OR coalesce(backoff->>'type', '') NOT IN ('exponential', 'linear', 'fixed') THEN
+    PERFORM refuse('backoff', 'must be an object with a "type" of exponential, linear or fixed');
+  END IF;
+  IF NOT backoff ? 'base' THEN
+    PERFORM refuse('backoff.base', 'is missing: the first delay, in seconds');
+  END IF;
+  FOR field IN SELECT * FROM jsonb_each(backoff) LOOP
+    CONTINUE WHEN field.key = 'type';
+    IF field.key NOT IN ('base', 'cap', 'multiplier', 'jitter') THEN
+      PERFORM refuse('backoff.' || left(field.key, 64), 'is unknown; known are type, base, cap, multiplier and jitter');
+    END IF;
+    IF jsonb_typeof(field.value) <> 'number' THEN
+      PERFORM refuse('backoff.' || field.key, 'must be a number');
+    END IF;
+    num := field.value::numeric;
+    IF field.key IN ('base', 'cap') AND NOT num BETWEEN 0 AND 31536000 THEN
+      PERFORM refuse('backoff.' || field.key, format('is %s; allowed are 0 to 31536000 seconds', field.value));
+    ELSIF field.key = 'multiplier' AND NOT num BETWEEN 1 AND 100 THEN
+      PERFORM refuse('backoff.multiplier', format('is %s; allowed is 1 to 100', field.value));
+    ELSIF field.key = 'jitter' AND NOT num BETWEEN 0 AND 0.5 THEN
+      PERFORM refuse('backoff.jitter', format('is %s; allowed is 0 to 0.5', field.value));
+    END IF;
+  END LOOP;
+EXCEPTION WHEN numeric_value_out_of_range THEN
+  PERFORM refuse('backoff', 'holds a number that is out of range');
+END $$;
+COMMENT ON FUNCTION backoff_check(jsonb) IS
+  'Private. Refuses (22023) what is no retry policy. One is {"type": "exponential" | "linear" | "fixed", "base": seconds, "cap": seconds = 3600, "multiplier": 2, "jitter": 0.15}. Locks nothing.';
+
+CREATE FUNCTION options_check(
+  kind text, queue text, priority integer, run_at timestamptz, delay interval,
+  max_attempts integer, backoff jsonb, timeout interval) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  IF kind IS NULL OR octet_length(kind) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('kind', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(kind)::text, 'no')));
+  END IF;
+  IF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
+  END IF;
+  IF priority IS NULL OR priority NOT BETWEEN 0 AND 100 THEN
+    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', coalesce(priority::text, 'null')));
+  END IF;
+  IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse('max_attempts', format('is %s; allowed is 1 to 1000', coalesce(max_attempts::text, 'null')));
+  END IF;
+  IF delay IS NOT NULL THEN
+    IF run_at IS NOT NULL THEN
+      PERFORM refuse('delay', 'cannot be given together with run_at');
+    END IF;
+    IF delay NOT BETWEEN interval '0' AND interval '100 years' THEN
+      PERFORM refuse('delay', format('is %s; allowed is 0 to 100 years', delay));
+    END IF;
+  ELSIF run_at IS NOT NULL AND NOT (run_at >= timestamptz '1970-01-01 00:00+00' AND run_at < timestamptz '10000-01-01 00:00+00') THEN
+    PERFORM refuse('run_at', format('is %s; allowed are the years 1970 to 9999', run_at));
+  END IF;
+  IF timeout IS NOT NULL AND timeout NOT BETWEEN interval '1 millisecond' AND interval '365 days' THEN
+    PERFORM refuse('timeout', format('is %s; allowed is 1 millisecond to 365 days', timeout));
+  END IF;
+  IF backoff IS NOT NULL THEN
+    PERFORM backoff_check(backoff);
+  END IF;
+END $$;
+COMMENT ON FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval) IS
+  'Private. Refuses (22023) options of an enqueue that are out of range. Locks nothing.';
+
+CREATE FUNCTION args_check(args jsonb) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  size integer := octet_length(args::text);
+  most integer;
+BEGIN
+  IF args IS NULL OR jsonb_typeof(args) <> 'object' THEN
+    PERFORM refuse('args', format('must be a JSON object, not %s', coalesce(jsonb_typeof(args), 'SQL null')));
+  END IF;
+  SELECT s.args_bytes_max INTO most FROM settings s;
+  IF size > most THEN
+    PERFORM refuse('args', format('has %s bytes; allowed are %s (settings.args_bytes_max)', size, most));
+  END IF;
+  -- Each level takes two characters, so short args need no walk. The root is level 0.
+  IF size > 256 AND jsonb_path_exists(args, 'strict $.**{128} ? (@.type() == "object" || @.type() == "array")') THEN
+    PERFORM refuse('args', 'is nested more than 128 levels deep');
+  END IF;
+END $$;
+COMMENT ON FUNCTION args_check(jsonb) IS
+  'Private. Refuses (22023) args that are no object, too large or nested too deep. Locks nothing.';
+
+CREATE FUNCTION wake_channel(queue text) RETURNS text
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT 'millrace_' || to_hex(hashtextextended(current_schema() || chr(1) || queue, 0))
+$$;
+COMMENT ON FUNCTION wake_channel(text) IS 'The NOTIFY channel that wakes workers of a queue. Anyone may call it; locks nothing.';
+
+CREATE FUNCTION wake(queue text) RETURNS boolean
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  -- NOTIFY holds a lock of the whole cluster through the commit, so it is sent only while a live
+  -- worker of this queue waits for it. This is a statement of its own, after the inserts, so that it
+  -- sees a flag committed while they ran; above READ COMMITTED it cannot see it, hence always notifies.
+  IF current_setting('transaction_isolation') = 'read committed' AND NOT EXISTS (
+       SELECT FROM workers w
+       WHERE w.wants_wake AND wake.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl) THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_notify(wake_channel(wake.queue), '');
+  RETURN true;
+END $$;
+COMMENT ON FUNCTION wake(text) IS
+  'Wakes the workers of a queue if one wants it; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
+
+CREATE FUNCTION enqueue(
+  kind         text,
+  args         jsonb       DEFAULT '{}',
+  queue        text        DEFAULT 'default',
+  priority     integer     DEFAULT 50,
+  run_at       timestamptz DEFAULT NULL,
+  delay        interval    DEFAULT NULL,
+  max_attempts integer     DEFAULT 5,
+  backoff      jsonb       DEFAULT NULL,
+  timeout      interval    DEFAULT NULL,
+  wake         boolean     DEFAULT true) RETURNS bigint
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_variable
+DECLARE
+  due  timestamptz;
+  task bigint;
+  hint tid;
+BEGIN
+  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  PERFORM args_check(args);
+  due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
+  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
+          max_attempts, timeout, backoff, args)
+  RETURNING t.id, t.ctid INTO task, hint;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
+  IF wake AND due <= clock() THEN
+    PERFORM wake(queue);
+  END IF;
+  RETURN task;
+END $$;
+COMMENT ON FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean) IS
+  'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Errors: 22023.';
+
+CREATE FUNCTION enqueue_many(
+  kind         text,
+  args         jsonb[],
+  queue        text        DEFAULT 'default',
+  priority     integer     DEFAULT 50,
+  run_at       timestamptz DEFAULT NULL,
+  delay        interval    DEFAULT NULL,
+  max_attempts integer     DEFAULT 5,
+  backoff      jsonb       DEFAULT NULL,
+  timeout      interval    DEFAULT NULL,
+  wake         boolean     DEFAULT true) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_variable
+DECLARE
+  due   timestamptz;
+  tasks bigint[];
+BEGIN
+  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  -- Most args are plainly good; only the others are worth a call each.
+  PERFORM args_check(a) FROM unnest(args) a
+  WHERE (jsonb_typeof(a) = 'object' AND octet_length(a::text) <= 256) IS NOT TRUE
+     OR octet_length(a::text) > (SELECT s.args_bytes_max FROM settings s);
+  due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  WITH added AS (
+    INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
+    SELECT kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
+           max_attempts, timeout, backoff, a
+    FROM unnest(args) a
+    RETURNING t.id, t.ctid),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid)
+    SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
+  SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
+  IF wake AND due <= clock() AND cardinality(tasks) > 0 THEN
+    PERFORM wake(queue);
+  END IF;
+  RETURN tasks;
+END $$;
+COMMENT ON FUNCTION enqueue_many(text, jsonb[], text, integer, timestamptz, interval, integer, jsonb, interval, boolean) IS
+  'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (3, 'enqueue', 1);

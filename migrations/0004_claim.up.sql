@@ -1,0 +1,174 @@
+-- 0004 claim: tickets become a lease. docs/claiming.md is the essay behind this file.
+--
+-- Lock order everywhere: worker, key, ticket, task, lease. Nothing here waits for a row longer than
+-- lock_timeout; a caller that gets 55P03 (lock_not_available) repeats with careful => true.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION claim(
+  worker     uuid,
+  queue      text,
+  batch      integer,
+  from_times timestamptz[],
+  from_ids   bigint[],
+  careful    boolean DEFAULT false,
+  suspect    boolean DEFAULT false)
+RETURNS TABLE (id bigint, hint tid, kind text, args jsonb, attempt smallint, max_attempts smallint,
+               priority smallint, run_at timestamptz, timeout_ms bigint)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+-- A queue's tables are analysed empty and then filled, so the plan must not depend on statistics;
+-- and the price that "off" puts on a plan must not start the JIT compiler.
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET work_mem = '64MB'
+SET lock_timeout = '250ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+  ids       bigint[]      := '{}';
+  tids      tid[]         := '{}';
+  buckets   smallint[]    := '{}';
+  times     timestamptz[] := '{}';
+  found     record;
+  took      integer;
+  got       integer := 0;
+  more      integer;
+  new_lease bigint;
+  started   timestamptz;
+  reached   jsonb := '[]';
+  last      integer;
+  next_at   timestamptz;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = 'claim must run in READ COMMITTED';
+  END IF;
+  IF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker) THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR004', MESSAGE = format('worker %s is not registered', claim.worker),
+      HINT = 'It was taken for dead and rescued; register it again.';
+  END IF;
+
+  -- 1. Take tickets: highest bucket first, each bucket one bounded range of the index, each range
+  --    opened only if those before it did not fill the batch.
+  IF suspect THEN
+    WITH pick AS MATERIALIZED (
+      SELECT k.ctid, k.id, k.tid FROM tickets k
+      WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock()
+      ORDER BY k.run_at, k.id LIMIT 1 FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+    SELECT array_agg(p.id), array_agg(p.tid) INTO ids, tids FROM pick p;
+  ELSIF NOT careful THEN
+    WITH pick AS MATERIALIZED (
+      SELECT r.ctid, r.id, r.tid, r.bucket, r.run_at FROM (
+        SELECT b4.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 4 AND (k.run_at, k.id) >= (from_times[5], from_ids[5]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b4
+        UNION ALL
+        SELECT b3.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 3 AND (k.run_at, k.id) >= (from_times[4], from_ids[4]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b3
+        UNION ALL
+        SELECT b2.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 2 AND (k.run_at, k.id) >= (from_times[3], from_ids[3]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b2
+        UNION ALL
+        SELECT b1.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 1 AND (k.run_at, k.id) >= (from_times[2], from_ids[2]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b1
+        UNION ALL
+        SELECT b0.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 0 AND (k.run_at, k.id) >= (from_times[1], from_ids[1]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b0
+      ) r LIMIT claim.batch),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+    SELECT array_agg(p.id), array_agg(p.tid), array_agg(p.bucket), array_agg(p.run_at)
+    INTO ids, tids, buckets, times FROM pick p;
+  ELSE
+    -- Somebody holds a task's row. Lock ticket and task together or step over both: the ticket of a
+    -- locked task stays in its place.
+    FOR b IN REVERSE 4..0 LOOP
+      WITH pick AS MATERIALIZED (
+        SELECT k.ctid, k.id, t.ctid AS tid, k.bucket, k.run_at FROM tickets k JOIN tasks t ON t.id = k.id
+        WHERE k.queue = claim.queue AND k.bucket = b AND (k.run_at, k.id) >= (from_times[b + 1], from_ids[b + 1]) AND k.run_at <= clock()
+        ORDER BY k.run_at, k.id LIMIT claim.batch - cardinality(ids) FOR UPDATE SKIP LOCKED),
+      gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+      SELECT array_agg(p.id) AS ids, array_agg(p.tid) AS tids, array_agg(p.bucket) AS buckets, array_agg(p.run_at) AS times
+      INTO found FROM pick p;
+      ids := ids || found.ids; tids := tids || found.tids;
+      buckets := buckets || found.buckets; times := times || found.times;
+    END LOOP;
+  END IF;
+  took := coalesce(cardinality(ids), 0);
+
+  -- 2. The batch's lease, then its tasks by their hints, checked against id and status.
+  IF took > 0 THEN
+    INSERT INTO leases AS l (worker, task_ids) VALUES (claim.worker, ids) RETURNING l.id, l.claimed_at INTO new_lease, started;
+
+    RETURN QUERY
+    UPDATE tasks t
+    SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
+    FROM unnest(tids, ids) AS u (tid, id)
+    WHERE t.ctid = u.tid AND t.id = u.id AND t.status IN ('pending', 'scheduled', 'retrying')
+    RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
+              (extract(epoch FROM t.timeout) * 1000)::bigint;
+    GET DIAGNOSTICS got = ROW_COUNT;
+
+    -- 3. The rest by id, in a new statement and so with a new snapshot: a row that moved, or that
+    --    somebody edited while statement 2 ran and that it therefore skipped.
+    IF got < took THEN
+      RETURN QUERY
+      UPDATE tasks t
+      SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
+      WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying')
+      RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
+                (extract(epoch FROM t.timeout) * 1000)::bigint;
+      GET DIAGNOSTICS more = ROW_COUNT;
+      got := got + more;
+    END IF;
+
+    -- 4. Tickets of tasks that are not to run (cancelled by hand, deleted) are gone for good.
+    IF got = 0 THEN
+      DELETE FROM leases l WHERE l.id = new_lease;
+      new_lease := NULL;
+    ELSIF got < took THEN
+      UPDATE leases l SET task_ids = ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.lease = new_lease) WHERE l.id = new_lease;
+    END IF;
+
+    -- Cursors come from tickets, not from tasks: the last ticket taken in each bucket.
+    IF NOT suspect THEN
+      FOR b IN 0..4 LOOP
+        CONTINUE WHEN b NOT BETWEEN buckets[took] AND buckets[1];
+        last := CASE WHEN b = buckets[took] THEN took
+                     ELSE (SELECT max(p.n) FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) WHERE p.bucket = b) END;
+        CONTINUE WHEN last IS NULL;
+        reached := reached || jsonb_build_array(jsonb_build_array(b, times[last], ids[last]));
+      END LOOP;
+    END IF;
+  ELSE
+    SELECT min(n.run_at) INTO next_at
+    FROM unnest('{-1,0,1,2,3,4}'::smallint[]) AS b (bucket)
+    CROSS JOIN LATERAL (SELECT k.run_at FROM tickets k
+                        WHERE k.queue = claim.queue AND k.bucket = b.bucket AND k.run_at > clock()
+                        ORDER BY k.run_at LIMIT 1) n;
+  END IF;
+
+  RETURN QUERY SELECT new_lease, NULL::tid, NULL::text, jsonb_build_object(
+    'took', took, 'reached', reached, 'started_at', started,
+    'xmin', pg_snapshot_xmin(pg_current_snapshot())::text,
+    'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint;
+END $$;
+COMMENT ON FUNCTION claim(uuid, text, integer, timestamptz[], bigint[], boolean, boolean) IS
+$c$Private, for workers: takes up to batch due tickets of a queue and makes their tasks running under one new lease.
+from_times and from_ids are the cursor of each bucket, 0 to 4 ('-infinity' and 0 sweep from the left edge). careful steps
+over tasks that somebody else holds. suspect takes one task from the lane of suspects and nothing else.
+The last row (kind is null) is the batch's footer: id is the lease; args holds took (tickets consumed: 0 means empty),
+reached ([bucket, run_at, id] of the last ticket per bucket), started_at, xmin (of the snapshot) and next_in_ms (when empty: the next due).
+Locks tickets and tasks until commit; READ COMMITTED and one call per transaction.
+Errors: MR004 the worker is not registered; 55P03 a row is held, repeat with careful; 25001 wrong isolation level.$c$;
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (4, 'claim', 1);

@@ -1,0 +1,11 @@
+-- Undoes 0005.
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+DROP FUNCTION release(uuid, bigint[], bigint[], interval, text, boolean);
+DROP FUNCTION fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean);
+DROP FUNCTION with_error(jsonb, integer, uuid, text);
+DROP FUNCTION retry_delay(jsonb, integer);
+DROP FUNCTION complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[], boolean);
+DROP FUNCTION drop_leases(uuid, bigint[]);
+DROP FUNCTION unsettled(uuid, bigint[], bigint[]);
+DELETE FROM migrations WHERE version = 5;

@@ -1,0 +1,221 @@
+-- 0005 settle: complete, fail and release, each fenced by (task, lease, worker).
+--
+-- A settlement finds its task by the hint first, checked against id and fence, and the rest by id in a
+-- statement of its own. It never touches the lease row: its worker drops that later (drop_leases), or the
+-- heart does. Repeating a settlement under the same lease is success. Every function returns the
+-- exceptions only: verdict 'lost' (the fence did not hold, nothing was written) or 'held' (careful mode:
+-- somebody else has the row, try again).
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION unsettled(worker uuid, ids bigint[], leases bigint[])
+RETURNS TABLE (id bigint, verdict text)
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  -- Same lease, same worker and no longer running: this settlement, or an equal one before it, took place.
+  SELECT u.id, CASE WHEN t.status = 'running' AND t.lease = u.lease AND t.worker = unsettled.worker THEN 'held' ELSE 'lost' END
+  FROM unnest(ids, leases) AS u (id, lease) LEFT JOIN tasks t ON t.id = u.id
+  WHERE (t.lease = u.lease AND t.worker = unsettled.worker AND t.status <> 'running') IS NOT TRUE
+$$;
+COMMENT ON FUNCTION unsettled(uuid, bigint[], bigint[]) IS
+  'Private. Which of these tasks are not settled under their lease, and why. Locks nothing.';
+
+CREATE FUNCTION drop_leases(worker uuid, done bigint[]) RETURNS integer
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  dropped integer;
+BEGIN
+  DELETE FROM leases l WHERE l.id = ANY (done) AND l.worker = drop_leases.worker;
+  GET DIAGNOSTICS dropped = ROW_COUNT;
+  RETURN dropped;
+END $$;
+COMMENT ON FUNCTION drop_leases(uuid, bigint[]) IS
+  'Private, for workers: deletes leases whose every task was settled in an earlier transaction. Locks those lease rows.';
+
+CREATE FUNCTION complete(
+  worker  uuid,
+  ids     bigint[],
+  hints   tid[],
+  leases  bigint[],
+  results jsonb[]  DEFAULT NULL,
+  done    bigint[] DEFAULT '{}',
+  careful boolean  DEFAULT false)
+RETURNS TABLE (id bigint, verdict text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET jit = off
+SET plan_cache_mode = force_generic_plan
+SET lock_timeout = '250ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+  want integer := cardinality(ids);
+  got  integer := 0;
+  more integer;
+BEGIN
+  IF want > 0 AND NOT careful THEN
+    UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
+    FROM unnest(hints, ids, leases, results) AS u (tid, id, lease, result)
+    WHERE t.ctid = u.tid AND t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    GET DIAGNOSTICS got = ROW_COUNT;
+  END IF;
+  IF got < want THEN
+    IF careful THEN
+      WITH mine AS MATERIALIZED (
+        SELECT t.id FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED)
+      UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
+      FROM unnest(ids, leases, results) AS u (id, lease, result)
+      WHERE t.id = u.id AND t.id IN (SELECT m.id FROM mine m) AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    ELSE
+      UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
+      FROM unnest(ids, leases, results) AS u (id, lease, result)
+      WHERE t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    END IF;
+    GET DIAGNOSTICS more = ROW_COUNT;
+    IF got + more < want THEN
+      RETURN QUERY SELECT * FROM unsettled(complete.worker, ids, leases);
+    END IF;
+  END IF;
+  IF cardinality(done) > 0 THEN
+    DELETE FROM leases l WHERE l.id = ANY (done) AND l.worker = complete.worker;
+  END IF;
+END $$;
+COMMENT ON FUNCTION complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[], boolean) IS
+$c$For the worker that holds the leases: records tasks as completed, with results (null: none), and drops the leases in done.
+Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
+
+CREATE FUNCTION retry_delay(backoff jsonb, attempt integer) RETURNS interval
+LANGUAGE sql VOLATILE SET search_path FROM CURRENT
+AS $$
+  SELECT make_interval(secs => least(cap, CASE type
+             WHEN 'fixed' THEN base
+             WHEN 'linear' THEN base * attempt
+             ELSE base * multiplier ^ least(attempt - 1, 100) END)
+           * (1 - jitter + 2 * jitter * random()))
+  FROM (SELECT coalesce(backoff->>'type', 'exponential')           AS type,
+               coalesce((backoff->>'base')::float8, 15)            AS base,
+               coalesce((backoff->>'cap')::float8, 3600)           AS cap,
+               coalesce((backoff->>'multiplier')::float8, 2)       AS multiplier,
+               coalesce((backoff->>'jitter')::float8, 0.15)        AS jitter) policy
+$$;
+COMMENT ON FUNCTION retry_delay(jsonb, integer) IS
+  'How long to wait after this attempt failed: the policy''s delay, cut to its cap, times 1 ± jitter. null is {"type": "exponential", "base": 15, "cap": 3600, "multiplier": 2, "jitter": 0.15}. Anyone may call it; locks nothing.';
+
+CREATE FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT CASE WHEN jsonb_array_length(errors) >= 10 THEN errors - 0 ELSE coalesce(errors, '[]') END
+         || jsonb_build_object('attempt', attempt, 'at', clock(), 'worker', worker, 'message', left(message, 4096))
+$$;
+COMMENT ON FUNCTION with_error(jsonb, integer, uuid, text) IS
+  'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters.';
+
+CREATE FUNCTION fail(
+  worker   uuid,
+  ids      bigint[],
+  leases   bigint[],
+  messages text[],
+  finals   boolean[]  DEFAULT NULL,
+  delays   interval[] DEFAULT NULL,
+  careful  boolean    DEFAULT false)
+RETURNS TABLE (id bigint, verdict text, status status, run_at timestamptz)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+SET lock_timeout = '250ms'
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF careful THEN
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  ELSE
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
+  END IF;
+  RETURN QUERY
+  WITH mine AS MATERIALIZED (
+    SELECT t.id, u.message, clock() + coalesce(u.delay, retry_delay(t.backoff, t.attempt)) AS next_at,
+           CASE WHEN u.final THEN 'failed'
+                WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
+                WHEN t.attempt >= t.max_attempts THEN 'failed'
+                ELSE 'retrying' END::status AS next
+    FROM unnest(ids, leases, messages, finals, delays) AS u (id, lease, message, final, delay)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = fail.worker
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
+  failed AS (
+    UPDATE tasks t
+    SET status = m.next,
+        run_at = CASE WHEN m.next = 'retrying' THEN m.next_at ELSE t.run_at END,
+        finished_at = CASE WHEN m.next <> 'retrying' THEN clock() END,
+        dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
+        errors = with_error(t.errors, t.attempt, fail.worker, m.message)
+    FROM mine m WHERE t.id = m.id
+    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid)
+    SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
+  SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
+  RETURN QUERY SELECT u.id, u.verdict, NULL::status, NULL::timestamptz FROM unsettled(fail.worker, ids, leases) u;
+END $$;
+COMMENT ON FUNCTION fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean) IS
+$c$For the worker that holds the leases: records a failed attempt of each task. It retries after delays (null: its retry policy), or
+becomes a dead letter (status failed) when finals says so or its attempts are used up. Returns each task's new status and run_at, and the
+exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
+
+CREATE FUNCTION release(
+  worker  uuid,
+  ids     bigint[],
+  leases  bigint[],
+  delay   interval DEFAULT '0',
+  note    text     DEFAULT NULL,
+  careful boolean  DEFAULT false)
+RETURNS TABLE (id bigint, verdict text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+SET lock_timeout = '250ms'
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF careful THEN
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  ELSE
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
+  END IF;
+  WITH mine AS MATERIALIZED (
+    SELECT t.id,
+           CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
+                WHEN t.attempt > 1 THEN 'retrying'
+                WHEN release.delay > interval '0' THEN 'scheduled'
+                ELSE 'pending' END::status AS next
+    FROM unnest(ids, leases) AS u (id, lease)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = release.worker
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
+  released AS (
+    UPDATE tasks t
+    SET status = m.next, attempt = greatest(t.attempt - 1, 0),
+        run_at = CASE WHEN release.delay > interval '0' THEN clock() + release.delay ELSE t.run_at END,
+        finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
+        errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, note) END
+    FROM mine m WHERE t.id = m.id
+    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
+  INSERT INTO tickets (queue, bucket, run_at, id, tid)
+  SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+  RETURN QUERY SELECT * FROM unsettled(release.worker, ids, leases);
+END $$;
+COMMENT ON FUNCTION release(uuid, bigint[], bigint[], interval, text, boolean) IS
+$c$For the worker that holds the leases: gives tasks back, to run again after delay, without counting the attempt. A note is
+added to their error history. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
+Errors: 55P03 a row is held, repeat with careful.$c$;
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (5, 'settle', 1);

@@ -1,0 +1,13 @@
+-- Undoes 0006.
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+DROP FUNCTION tidy(interval);
+DROP FUNCTION record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]);
+DROP FUNCTION deregister_worker(uuid);
+DROP FUNCTION rescue(integer);
+DROP FUNCTION heartbeat(uuid, bigint[]);
+DROP FUNCTION give_back(bigint, boolean, boolean);
+DROP FUNCTION want_wakes(uuid, boolean);
+DROP FUNCTION attach_session(uuid);
+DROP FUNCTION register_worker(uuid, text, text, integer, text, text[], interval);
+DELETE FROM migrations WHERE version = 6;

@@ -1,0 +1,213 @@
+-- 0006 workers: presence, heartbeat, and the rescue of what a dead worker held.
+-- docs/liveness.md is the essay behind this file.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION register_worker(
+  id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_variable
+BEGIN
+  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl)
+  VALUES (id, name, host, pid, version, queues, lease_ttl)
+  ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false;
+END $$;
+COMMENT ON FUNCTION register_worker(uuid, text, text, integer, text, text[], interval) IS
+  'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
+
+CREATE FUNCTION attach_session(worker uuid) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  DELETE FROM worker_sessions s WHERE s.worker = attach_session.worker
+    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND a.backend_start = s.backend_start);
+  INSERT INTO worker_sessions (worker, pid, backend_start)
+  SELECT attach_session.worker, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()
+  ON CONFLICT DO NOTHING;
+END $$;
+COMMENT ON FUNCTION attach_session(uuid) IS
+  'Private, for workers: ties this database session to a worker, so that rescue can end it. (pid, backend_start) names a session for good. Locks the worker''s ended sessions'' rows.';
+
+CREATE FUNCTION want_wakes(worker uuid, wanted boolean) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  UPDATE workers w SET wants_wake = wanted WHERE w.id = want_wakes.worker AND w.wants_wake <> wanted;
+END $$;
+COMMENT ON FUNCTION want_wakes(uuid, boolean) IS
+  'Private, for workers: whether an enqueue is to notify this worker. After setting it, poll until every transaction that was open then has ended: one of them may have looked before. Locks the worker''s row.';
+
+CREATE FUNCTION give_back(lease_id bigint, began boolean, alone boolean) RETURNS integer
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+SET lock_timeout = '250ms'
+AS $$
+DECLARE
+  lease leases;
+  moved integer;
+BEGIN
+  SELECT * INTO lease FROM leases l WHERE l.id = lease_id;
+  IF NOT FOUND THEN
+    RETURN 0;
+  END IF;
+  -- Tasks that somebody holds are stepped over: the lease then stays, and the next cycle meets them again.
+  PERFORM FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running' ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  WITH mine AS MATERIALIZED (
+    SELECT t.id,
+           CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
+                WHEN began AND alone AND t.attempt >= t.max_attempts THEN 'failed'
+                WHEN began OR t.attempt > 1 THEN 'retrying'
+                ELSE 'pending' END::status AS next
+    FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running'
+    ORDER BY t.id FOR UPDATE SKIP LOCKED),
+  given AS (
+    UPDATE tasks t
+    SET status = m.next,
+        -- Only a death while running alone uses up the last attempt.
+        attempt = CASE WHEN NOT began THEN greatest(t.attempt - 1, 0)
+                       WHEN m.next = 'retrying' THEN least(t.attempt, t.max_attempts - 1)
+                       ELSE t.attempt END,
+        finished_at = CASE WHEN m.next IN ('failed', 'cancelled') THEN clock() END,
+        dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
+        errors = CASE WHEN began THEN with_error(t.errors, t.attempt, t.worker,
+                                        'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
+                      ELSE t.errors END
+    FROM mine m WHERE t.id = m.id
+    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid)
+    SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
+    FROM given g WHERE g.status IN ('pending', 'retrying'))
+  SELECT count(*) INTO moved FROM given;
+  DELETE FROM leases l WHERE l.id = lease_id
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running');
+  RETURN moved;
+END $$;
+COMMENT ON FUNCTION give_back(bigint, boolean, boolean) IS
+$c$Private: makes the running tasks of a lease claimable again and drops the lease once none runs. began: the tasks may have begun, so the
+attempt counts and they go to the lane of suspects; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
+moved. Locks those tasks (held ones are stepped over), then the lease.$c$;
+
+CREATE FUNCTION heartbeat(worker uuid, named bigint[])
+RETURNS TABLE (registered boolean, lost bigint[], cancelled bigint[], suspects text[])
+LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off
+AS $$
+DECLARE
+  me    workers;
+  stray bigint;
+BEGIN
+  UPDATE workers w SET seen_at = clock() WHERE w.id = heartbeat.worker RETURNING * INTO me;
+  IF NOT FOUND THEN
+    RETURN QUERY SELECT false, named, '{}'::bigint[], '{}'::text[];
+    RETURN;
+  END IF;
+  -- A lease that its worker does not know: the answer of its claim was lost, so its tasks never began.
+  FOR stray IN
+    SELECT l.id FROM leases l
+    WHERE l.worker = heartbeat.worker AND l.claimed_at < clock() - me.lease_ttl AND l.id <> ALL (named) ORDER BY l.id
+  LOOP
+    PERFORM give_back(stray, began => false, alone => false);
+  END LOOP;
+  RETURN QUERY SELECT true,
+    ARRAY(SELECT n.id FROM unnest(named) AS n (id) WHERE NOT EXISTS (SELECT FROM leases l WHERE l.id = n.id)),
+    ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = heartbeat.worker AND t.status = 'running'),
+    ARRAY(SELECT q.name FROM unnest(me.queues) AS q (name)
+          WHERE EXISTS (SELECT FROM tickets k WHERE k.queue = q.name AND k.bucket = -1 AND k.run_at <= clock()));
+END $$;
+COMMENT ON FUNCTION heartbeat(uuid, bigint[]) IS
+$c$Private, for workers: keeps a worker present. named are the leases it knows; its own leases older than lease_ttl that it does not name are given back.
+Returns whether it is still registered (if not, all its leases are lost: register again), which named leases are gone, which of its running tasks somebody
+asked to cancel, and which of its queues have suspects waiting. Locks the worker's row, then what it gives back.$c$;
+
+CREATE FUNCTION rescue(most integer DEFAULT 1000)
+RETURNS TABLE (dead_workers integer, rescued integer)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '250ms'
+AS $$
+DECLARE
+  dead    uuid;
+  session worker_sessions;
+  held    bigint[];
+  running bigint;
+  one     bigint;
+BEGIN
+  dead_workers := 0;
+  rescued := 0;
+  FOR dead IN
+    SELECT w.id FROM workers w WHERE w.seen_at < clock() - w.lease_ttl ORDER BY w.seen_at LIMIT most FOR UPDATE SKIP LOCKED
+  LOOP
+    dead_workers := dead_workers + 1;
+    -- First its sessions: one may sit in a claim that never commits and never lets go of its tickets.
+    FOR session IN SELECT * FROM worker_sessions s WHERE s.worker = dead LOOP
+      BEGIN
+        PERFORM pg_terminate_backend(a.pid) FROM pg_stat_activity a
+        WHERE a.pid = session.pid AND a.backend_start = session.backend_start AND a.pid <> pg_backend_pid();
+      EXCEPTION WHEN insufficient_privilege THEN
+        RAISE WARNING 'cannot end session % of dead worker %: its role is another', session.pid, dead;
+      END;
+    END LOOP;
+    SELECT array_agg(l.id ORDER BY l.id) INTO held FROM leases l WHERE l.worker = dead;
+    SELECT count(*) INTO running FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id AND t.status = 'running'
+    WHERE l.worker = dead;
+    FOREACH one IN ARRAY coalesce(held, '{}') LOOP
+      rescued := rescued + give_back(one, began => true, alone => running = 1);
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM leases l WHERE l.worker = dead) THEN
+      DELETE FROM worker_sessions s WHERE s.worker = dead;
+      DELETE FROM workers w WHERE w.id = dead;
+    END IF;
+  END LOOP;
+  -- Leases whose worker is gone altogether: a claim that was under way when its worker was taken for dead.
+  FOR one IN
+    SELECT l.id FROM leases l WHERE NOT EXISTS (SELECT FROM workers w WHERE w.id = l.worker) ORDER BY l.id LIMIT most
+  LOOP
+    rescued := rescued + give_back(one, began => true, alone => false);
+  END LOOP;
+  RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION rescue(integer) IS
+$c$Private, for workers, in turn: ends the sessions of workers not seen for their lease_ttl and makes their tasks claimable again, one at a time.
+Any number may run at once (dead workers are taken FOR UPDATE SKIP LOCKED). Locks those workers' rows, then tasks (SKIP LOCKED), then leases. Returns how many workers and tasks.$c$;
+
+CREATE FUNCTION deregister_worker(worker uuid) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  DELETE FROM worker_sessions s WHERE s.worker = deregister_worker.worker;
+  DELETE FROM workers w WHERE w.id = deregister_worker.worker;
+END $$;
+COMMENT ON FUNCTION deregister_worker(uuid) IS
+  'Private, for workers: a clean goodbye after everything was settled or released. A lease left behind is rescued by others. Locks the worker''s row.';
+
+CREATE FUNCTION record_stats(
+  worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  INSERT INTO task_stats AS s (minute, queue, kind, worker, completed, retried, failed, run_ms)
+  SELECT date_trunc('minute', clock()), u.queue, u.kind, record_stats.worker, u.completed, u.retried, u.failed, u.run_ms
+  FROM unnest(queues, kinds, record_stats.completed, record_stats.retried, record_stats.failed, record_stats.run_ms)
+    AS u (queue, kind, completed, retried, failed, run_ms)
+  ON CONFLICT ON CONSTRAINT task_stats_pkey DO UPDATE
+  SET completed = s.completed + excluded.completed, retried = s.retried + excluded.retried,
+      failed = s.failed + excluded.failed, run_ms = s.run_ms + excluded.run_ms;
+END $$;
+COMMENT ON FUNCTION record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]) IS
+  'Private, for workers: adds what a worker did since its last call to this minute. Locks only that worker''s rows.';
+
+CREATE FUNCTION tidy(keep interval DEFAULT '30 days') RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off
+AS $$
+BEGIN
+  DELETE FROM cancel_requests c WHERE c.task IN (
+    SELECT o.task FROM cancel_requests o
+    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status = 'running') FOR UPDATE SKIP LOCKED);
+  DELETE FROM task_stats s WHERE s.minute < clock() - keep;
+END $$;
+COMMENT ON FUNCTION tidy(interval) IS
+  'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (6, 'workers', 1);

@@ -1,0 +1,190 @@
+-- 0007 manage: what people do to tasks, and what they ask.
+--
+-- Errors: MR002 there is no such task; MR003 its state does not allow it; 55P03 somebody holds its row.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION drop_ticket(task tasks) RETURNS boolean
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  DELETE FROM tickets k
+  WHERE k.queue = task.queue AND k.bucket IN (task.priority / 25, -1) AND k.run_at = task.run_at AND k.id = task.id;
+  RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION drop_ticket(tasks) IS
+  'Private: deletes a task''s ticket by its claim index; tells whether there was one. Waits for a claim that is taking it. Locks the ticket.';
+
+CREATE FUNCTION cancel(id bigint) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+DECLARE
+  task tasks;
+BEGIN
+  -- Ticket before task. A claim may win the race for the ticket: then the task is running, and only its
+  -- worker writes its row, so the wish is left in a row of its own.
+  FOR try IN 1..5 LOOP
+    SELECT * INTO task FROM tasks t WHERE t.id = cancel.id;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', cancel.id);
+    END IF;
+    IF task.status IN ('completed', 'failed') THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s and cannot be cancelled', cancel.id, task.status);
+    ELSIF task.status = 'cancelled' THEN
+      RETURN 'cancelled';
+    ELSIF task.status = 'running' THEN
+      INSERT INTO cancel_requests (task) VALUES (cancel.id) ON CONFLICT DO NOTHING;
+      PERFORM FROM tasks t WHERE t.id = cancel.id AND t.status = 'running' AND t.lease = task.lease;
+      IF FOUND THEN
+        RETURN 'running';
+      END IF;
+    ELSE
+      PERFORM drop_ticket(task);
+      UPDATE tasks t SET status = 'cancelled', finished_at = clock()
+      WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
+      IF FOUND THEN
+        RETURN 'cancelled';
+      END IF;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be cancelled; try again', cancel.id);
+END $$;
+COMMENT ON FUNCTION cancel(bigint) IS
+$c$Cancels a task. Returns 'cancelled', or 'running' if it runs: then its worker is asked to stop it, and it ends as cancelled unless it completes first.
+Anyone who may write tasks may call it. Locks its ticket, then its row. Errors: MR002, MR003 (completed or failed), 55P03.$c$;
+
+CREATE FUNCTION retry(id bigint) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+DECLARE
+  task tasks;
+BEGIN
+  SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', retry.id);
+  ELSIF task.status NOT IN ('failed', 'cancelled') THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
+  END IF;
+  DELETE FROM cancel_requests c WHERE c.task = retry.id;
+  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL
+  WHERE t.id = retry.id RETURNING * INTO task;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid)
+  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = retry.id;
+  PERFORM wake(task.queue);
+  RETURN task.status;
+END $$;
+COMMENT ON FUNCTION retry(bigint) IS
+$c$Revives a failed or cancelled task with a new budget of attempts; its error history stays. Returns 'pending'.
+Anyone who may write tasks may call it. Locks its row. Errors: MR002, MR003 (any other state), 55P03.$c$;
+
+CREATE VIEW ready_tasks AS
+  SELECT t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, k.bucket = -1 AS suspect, t.args
+  FROM tickets k JOIN tasks t ON t.id = k.id WHERE k.run_at <= clock();
+COMMENT ON VIEW ready_tasks IS 'Tasks that a worker may claim now.';
+
+CREATE VIEW upcoming_tasks AS
+  SELECT t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, t.args
+  FROM tickets k JOIN tasks t ON t.id = k.id WHERE k.run_at > clock();
+COMMENT ON VIEW upcoming_tasks IS 'Tasks that wait for their time: scheduled or retrying.';
+
+CREATE VIEW running_tasks AS
+  SELECT t.id, t.kind, t.queue, t.priority, t.attempt, t.max_attempts, t.started_at, t.timeout, t.lease, t.worker,
+         w.name AS worker_name, w.host AS worker_host, w.seen_at AS worker_seen_at, t.args
+  FROM leases l CROSS JOIN LATERAL unnest(l.task_ids) AS u (id) JOIN tasks t ON t.id = u.id AND t.lease = l.id AND t.status = 'running'
+  LEFT JOIN workers w ON w.id = l.worker;
+COMMENT ON VIEW running_tasks IS 'Tasks in a lease, with the worker that holds it.';
+
+CREATE VIEW dead_letters AS
+  SELECT t.id, t.kind, t.queue, t.priority, t.attempt, t.max_attempts, t.dead_at, t.errors -> -1 ->> 'message' AS last_error, t.errors, t.args
+  FROM tasks t WHERE t.dead_at IS NOT NULL AND t.status = 'failed';
+COMMENT ON VIEW dead_letters IS 'Failed tasks: out of attempts, or failed for good.';
+
+CREATE FUNCTION stats()
+RETURNS TABLE (queue text, ready bigint, upcoming bigint, running bigint, failed bigint, oldest_ready interval,
+               completed_last_hour bigint, retried_last_hour bigint, failed_last_hour bigint, workers bigint)
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  WITH ticketed AS (
+    SELECT k.queue, count(*) FILTER (WHERE k.run_at <= clock()) AS ready, count(*) FILTER (WHERE k.run_at > clock()) AS upcoming,
+           clock() - min(k.run_at) FILTER (WHERE k.run_at <= clock()) AS oldest
+    FROM tickets k GROUP BY k.queue),
+  leased AS (SELECT r.queue, count(*) AS running FROM running_tasks r GROUP BY r.queue),
+  dead AS (SELECT d.queue, count(*) AS failed FROM dead_letters d GROUP BY d.queue),
+  hour AS (SELECT s.queue, sum(s.completed)::bigint AS completed, sum(s.retried)::bigint AS retried, sum(s.failed)::bigint AS failed
+           FROM task_stats s WHERE s.minute > clock() - interval '1 hour' GROUP BY s.queue),
+  present AS (SELECT q.name AS queue, count(*) AS workers FROM workers w CROSS JOIN LATERAL unnest(w.queues) AS q (name)
+              WHERE w.seen_at > clock() - w.lease_ttl GROUP BY q.name),
+  names AS (SELECT t.queue FROM ticketed t UNION SELECT l.queue FROM leased l UNION SELECT d.queue FROM dead d
+            UNION SELECT h.queue FROM hour h UNION SELECT p.queue FROM present p)
+  SELECT n.queue, coalesce(t.ready, 0), coalesce(t.upcoming, 0), coalesce(l.running, 0), coalesce(d.failed, 0), t.oldest,
+         coalesce(h.completed, 0), coalesce(h.retried, 0), coalesce(h.failed, 0), coalesce(p.workers, 0)
+  FROM names n LEFT JOIN ticketed t USING (queue) LEFT JOIN leased l USING (queue) LEFT JOIN dead d USING (queue)
+       LEFT JOIN hour h USING (queue) LEFT JOIN present p USING (queue)
+  ORDER BY n.queue
+$$;
+COMMENT ON FUNCTION stats() IS
+  'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
+
+CREATE FUNCTION doctor()
+RETURNS TABLE (problem text, task bigint, lease bigint, detail text)
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET jit = off
+AS $$
+  SELECT 'task without a ticket', t.id, NULL::bigint, format('it is %s but nothing can claim it', t.status)
+  FROM tasks t WHERE t.status IN ('pending', 'scheduled', 'retrying') AND NOT EXISTS (SELECT FROM tickets k WHERE k.id = t.id)
+  UNION ALL
+  SELECT 'task with several tickets', k.id, NULL, format('it has %s', count(*)) FROM tickets k GROUP BY k.id HAVING count(*) > 1
+  UNION ALL
+  SELECT 'ticket without a task to run', k.id, NULL, format('the task is %s', coalesce(t.status::text, 'gone'))
+  FROM tickets k LEFT JOIN tasks t ON t.id = k.id WHERE (t.status IN ('pending', 'scheduled', 'retrying')) IS NOT TRUE
+  UNION ALL
+  SELECT 'running task outside any lease', t.id, t.lease, 'no worker answers for it'
+  FROM tasks t WHERE t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids))
+  UNION ALL
+  SELECT 'lease without a live worker', NULL, l.id, format('worker %s; rescue will take it', l.worker)
+  FROM leases l WHERE NOT EXISTS (SELECT FROM workers w WHERE w.id = l.worker AND w.seen_at >= clock() - w.lease_ttl)
+$$;
+COMMENT ON FUNCTION doctor() IS
+  'Where tasks, tickets and leases disagree, one row each; none is the healthy answer. Reads the whole tasks table: minutes on a very long history. Anyone who may read may call it; locks nothing.';
+
+CREATE FUNCTION mend() RETURNS integer
+LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '2s'
+AS $$
+DECLARE
+  found  record;
+  mended integer := 0;
+  more   integer;
+BEGIN
+  -- Against enqueues, claims and settlements only this order is safe: look, lock the task, look again.
+  FOR found IN SELECT d.problem, d.task FROM doctor() d WHERE d.task IS NOT NULL ORDER BY d.task LOOP
+    PERFORM FROM tasks t WHERE t.id = found.task FOR UPDATE;
+    more := 0;
+    IF found.problem = 'task without a ticket' THEN
+      INSERT INTO tickets (queue, bucket, run_at, id, tid)
+      SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t
+      WHERE t.id = found.task AND t.status IN ('pending', 'scheduled', 'retrying') AND NOT EXISTS (SELECT FROM tickets k WHERE k.id = t.id);
+      GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'task with several tickets' THEN
+      DELETE FROM tickets k WHERE k.ctid IN (SELECT o.ctid FROM tickets o WHERE o.id = found.task ORDER BY o.run_at OFFSET 1 FOR UPDATE SKIP LOCKED);
+      GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'ticket without a task to run' THEN
+      DELETE FROM tickets k WHERE k.ctid IN (
+        SELECT o.ctid FROM tickets o WHERE o.id = found.task
+          AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.id AND t.status IN ('pending', 'scheduled', 'retrying')) FOR UPDATE SKIP LOCKED);
+      GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'running task outside any lease' THEN
+      UPDATE tasks t SET status = 'retrying', attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
+      WHERE t.id = found.task AND t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids));
+      GET DIAGNOSTICS more = ROW_COUNT;
+      IF more > 0 THEN
+        INSERT INTO tickets (queue, bucket, run_at, id, tid)
+        SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = found.task;
+      END IF;
+    END IF;
+    mended := mended + more;
+  END LOOP;
+  RETURN mended;
+END $$;
+COMMENT ON FUNCTION mend() IS
+  'Mends what doctor() finds, except dead workers'' leases, which rescue takes. Returns how many it mended. For people, rarely: it reads the whole tasks table. Locks the tasks it mends. Errors: 55P03.';
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (7, 'manage', 1);

@@ -1,0 +1,5 @@
+#include <millrace/version.hpp>
+
+namespace millrace {
+std::string_view version() noexcept { return MILLRACE_VERSION; }
+}  // namespace millrace

@@ -1,0 +1,143 @@
+#include "postgres/connection.hpp"
+
+#include "base/text.hpp"
+#include "postgres/conninfo.hpp"
+#include "postgres/errors.hpp"
+
+#include <fmt/format.h>
+#include <pqxx/pqxx>
+
+#include <poll.h>
+
+#include <cerrno>
+#include <unordered_map>
+
+namespace millrace::postgres {
+namespace {
+
+std::map<std::string, std::string> defaults_of(const Dial& dial) {
+  const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(dial.connect_timeout).count());
+  return {{"application_name", dial.application},
+          {"client_encoding", "UTF8"},
+          {"connect_timeout", std::to_string(seconds)},
+          {"keepalives_idle", "10"},
+          {"keepalives_interval", "5"},
+          {"keepalives_count", "3"},
+          {"tcp_user_timeout", "20000"}};
+}
+
+// A dead client's session must not hold its locks: the server ends it when it idles in a transaction.
+constexpr const char* session_settings =
+    "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
+    " SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;"
+    " SET datestyle = 'ISO'; SET timezone = 'UTC'";
+
+}  // namespace
+
+struct Connection::Impl {
+  explicit Impl(const Dial& dial) : session(dial.session), link(keywords(dial.url, defaults_of(dial))) {
+    link.set_verbosity(pqxx::connection_base::terse);
+    // Left to itself libpqxx 6 reconnects silently, without the session's state.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    link.inhibit_reactivation(true);
+#pragma GCC diagnostic pop
+  }
+
+  pqxx::result execute(const std::string& sql, const Params& params) {
+    pqxx::nontransaction work(link);
+    const auto& values = params.values();
+    std::vector<const char*> pointers;
+    pointers.reserve(values.size());
+    for (const auto& value : values) pointers.push_back(value ? value->c_str() : nullptr);
+    const auto bound = pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end());
+    if (!session) return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound);
+    auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", prepared.size()));
+    if (fresh) {
+      try {
+        link.prepare(found->second, sql);
+        return work.exec_prepared(found->second, bound);
+      } catch (...) {
+        // libpqxx prepares on first use, so a statement that cannot be prepared fails here.
+        prepared.erase(found);
+        throw;
+      }
+    }
+    return work.exec_prepared(found->second, bound);
+  }
+
+  bool session;
+  bool lost = false;
+  pqxx::connection link;
+  std::unordered_map<std::string, std::string> prepared;
+};
+
+Connection::Connection(const Dial& dial) try : impl_(std::make_unique<Impl>(dial)) {
+  if (dial.session) script(session_settings);
+} catch (const pqxx::broken_connection& e) {
+  throw ConnectionError(fmt::format("cannot connect to {}: {}", dial.url.redacted(), primary_message(e.what())));
+} catch (const pqxx::failure&) {
+  rethrow_translated();
+}
+
+Connection::~Connection() = default;
+
+Result Connection::run(const std::string& sql, const Params& params) {
+  try {
+    return Result(std::make_shared<const pqxx::result>(impl_->execute(sql, params)));
+  } catch (const pqxx::broken_connection&) {
+    impl_->lost = true;
+    rethrow_translated();
+  } catch (const std::exception&) {
+    if (!impl_->link.is_open()) impl_->lost = true;
+    rethrow_translated();
+  }
+}
+
+Result Connection::script(const std::string& sql) {
+  try {
+    pqxx::nontransaction work(impl_->link);
+    return Result(std::make_shared<const pqxx::result>(work.exec(sql)));
+  } catch (const pqxx::broken_connection&) {
+    impl_->lost = true;
+    rethrow_translated();
+  } catch (const std::exception&) {
+    if (!impl_->link.is_open()) impl_->lost = true;
+    rethrow_translated();
+  }
+}
+
+void Connection::listen(std::string_view channel) { script("LISTEN " + base::quote_identifier(channel)); }
+
+int Connection::wait(Milliseconds timeout, int interrupt_fd) {
+  try {
+    if (const int already = impl_->link.get_notifs(); already > 0) return already;
+    pollfd watched[2] = {{impl_->link.sock(), POLLIN, 0}, {interrupt_fd, POLLIN, 0}};
+    if (watched[0].fd < 0) throw pqxx::broken_connection("the connection to the database was lost");
+    if (::poll(watched, interrupt_fd < 0 ? 1 : 2, static_cast<int>(timeout.count())) < 0 && errno != EINTR) {
+      throw ConnectionError("poll failed");
+    }
+    if (watched[0].revents == 0) return 0;
+    const int came = impl_->link.get_notifs();
+    if (!impl_->link.is_open()) throw pqxx::broken_connection("the connection to the database was lost");
+    return came;
+  } catch (const std::exception&) {
+    impl_->lost = true;
+    rethrow_translated();
+  }
+}
+
+void Connection::interrupt() noexcept {
+  try {
+    impl_->link.cancel_query();
+  } catch (const std::exception&) {
+    // Nothing runs any more, or the server is gone: either way there is nothing left to cancel.
+    return;
+  }
+}
+
+bool Connection::broken() const noexcept { return impl_->lost || !impl_->link.is_open(); }
+int Connection::backend_pid() const noexcept { return impl_->link.backendpid(); }
+int Connection::server_version() const noexcept { return impl_->link.server_version(); }
+
+}  // namespace millrace::postgres

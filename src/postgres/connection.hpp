@@ -1,0 +1,60 @@
+// One connection to PostgreSQL, the way Millrace uses it: autocommitted single statements, errors translated.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <millrace/types.hpp>
+
+#include "postgres/params.hpp"
+#include "postgres/result.hpp"
+
+namespace millrace::postgres {
+
+struct Dial {
+  ConnectionString url{};
+  std::string application = "millrace";
+  Milliseconds connect_timeout{10'000};
+  /// false: no prepared statement and no session state, for transaction poolers.
+  bool session = true;
+};
+
+/// Connects in the constructor and never again: once broken() it must be replaced, on purpose, because the session's
+/// state is lost with it. Every session of ours runs READ COMMITTED with UTF-8, ISO dates and UTC, and cannot stay
+/// idle in a transaction. Not thread-safe, but for interrupt().
+///
+/// Throws ConnectionError when the server cannot be reached or the connection breaks, InvalidArgument, NotFound,
+/// StateError, LeaseLost, SchemaError and DatabaseError as errors.hpp maps the SQLSTATE.
+class Connection {
+ public:
+  explicit Connection(const Dial& dial);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  Connection(Connection&&) = delete;
+  Connection& operator=(Connection&&) = delete;
+
+  /// One statement, committed on return (unless between run("BEGIN") and run("COMMIT")). Prepared on first use.
+  Result run(const std::string& sql, const Params& params = {});
+  /// Any number of statements without parameters, in one round trip and (unless they say otherwise) one transaction.
+  Result script(const std::string& sql);
+
+  /// Begins to listen; wakes then come through wait().
+  void listen(std::string_view channel);
+  /// Waits for a notification, for `timeout`, or until `interrupt_fd` (an eventfd or pipe; -1: none) can be read.
+  /// Returns the number of notifications that came.
+  int wait(Milliseconds timeout, int interrupt_fd = -1);
+
+  /// Asks the server to cancel what runs on this connection now. May be called from another thread.
+  void interrupt() noexcept;
+  [[nodiscard]] bool broken() const noexcept;
+  [[nodiscard]] int backend_pid() const noexcept;
+  [[nodiscard]] int server_version() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::postgres
