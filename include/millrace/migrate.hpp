@@ -33,11 +33,13 @@ struct MigrationState {
 };
 
 enum class MigrationStep : std::uint8_t { waiting, applying, applied, adopted, reverting, reverted };
-/// Called as the runner goes: `waiting` while another migrator holds the lock.
+/// Called as the runner goes. `waiting` comes without a migration when another migrator is at work, and with one when
+/// somebody holds a lock that it needs.
 using MigrationProgress = std::function<void(MigrationStep, const Migration*)>;
 
 /// Applies and reverts migrations. Safe with any number of migrators at once: one works, the others poll
-/// pg_try_advisory_lock. Not thread-safe; use one per thread.
+/// pg_try_advisory_lock. Needs sessions of its own: connect to PostgreSQL itself, not through a transaction pooler.
+/// Not thread-safe; use one per thread.
 class Migrator {
  public:
   /// Throws InvalidArgument("schema") for a name that is empty, over 63 bytes, starts with pg_, is $user, or holds a NUL.

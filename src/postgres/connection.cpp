@@ -35,7 +35,7 @@ constexpr const char* session_settings =
 }  // namespace
 
 struct Connection::Impl {
-  explicit Impl(const Dial& dial) : session(dial.session), link(keywords(dial.url, defaults_of(dial))) {
+  explicit Impl(const Dial& dial) : session(dial.session), schema(dial.schema), link(keywords(dial.url, defaults_of(dial))) {
     link.set_verbosity(pqxx::connection_base::terse);
     // Left to itself libpqxx 6 reconnects silently, without the session's state.
 #pragma GCC diagnostic push
@@ -68,6 +68,7 @@ struct Connection::Impl {
 
   bool session;
   bool lost = false;
+  std::string schema;
   pqxx::connection link;
   std::unordered_map<std::string, std::string> prepared;
 };
@@ -87,10 +88,10 @@ Result Connection::run(const std::string& sql, const Params& params) {
     return Result(std::make_shared<const pqxx::result>(impl_->execute(sql, params)));
   } catch (const pqxx::broken_connection&) {
     impl_->lost = true;
-    rethrow_translated();
+    rethrow_translated(impl_->schema);
   } catch (const std::exception&) {
     if (!impl_->link.is_open()) impl_->lost = true;
-    rethrow_translated();
+    rethrow_translated(impl_->schema);
   }
 }
 
@@ -100,10 +101,10 @@ Result Connection::script(const std::string& sql) {
     return Result(std::make_shared<const pqxx::result>(work.exec(sql)));
   } catch (const pqxx::broken_connection&) {
     impl_->lost = true;
-    rethrow_translated();
+    rethrow_translated(impl_->schema);
   } catch (const std::exception&) {
     if (!impl_->link.is_open()) impl_->lost = true;
-    rethrow_translated();
+    rethrow_translated(impl_->schema);
   }
 }
 

@@ -15,6 +15,8 @@ namespace millrace::postgres {
 struct Dial {
   ConnectionString url{};
   std::string application = "millrace";
+  /// Named in messages about missing objects. Empty: no Millrace schema is expected, so every SQL error is a DatabaseError.
+  std::string schema = "millrace";
   Milliseconds connect_timeout{10'000};
   /// false: no prepared statement and no session state, for transaction poolers.
   bool session = true;

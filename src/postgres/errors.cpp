@@ -18,6 +18,10 @@ std::string primary_message(std::string_view server_message) {
 
 void throw_for(std::string_view server_message, std::string_view sqlstate, std::string_view schema) {
   const std::string message = primary_message(server_message);
+  if (sqlstate.starts_with("08") || sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" || sqlstate == "53300") {
+    throw ConnectionError(message);
+  }
+  if (schema.empty()) throw DatabaseError(message, std::string(sqlstate));
   if (sqlstate == "22023") {
     // refuse() writes "field problem".
     const std::size_t space = message.find(' ');
@@ -28,9 +32,6 @@ void throw_for(std::string_view server_message, std::string_view sqlstate, std::
   if (sqlstate == "MR003") throw StateError(message);
   if (sqlstate == "3F000" || sqlstate == "42P01" || sqlstate == "42883") {
     throw SchemaError(fmt::format("schema \"{}\" is not a Millrace schema of this version ({}); run: millrace --schema '{}' migrate up", schema, message, schema));
-  }
-  if (sqlstate.starts_with("08") || sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" || sqlstate == "53300") {
-    throw ConnectionError(message);
   }
   // Data exceptions and exceeded program limits: something in the input that only the server could see.
   if (sqlstate.starts_with("22") || sqlstate.starts_with("54")) throw InvalidArgument("input", "was refused by the database: " + message);

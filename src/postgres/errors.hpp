@@ -7,7 +7,7 @@
 namespace millrace::postgres {
 
 /// To be called inside a catch block: rethrows the exception in flight as one of millrace/error.hpp.
-/// `schema` is named in messages about missing objects.
+/// `schema` is named in messages about missing objects; if it is empty, every SQL error is a DatabaseError.
 [[noreturn]] void rethrow_translated(std::string_view schema = "millrace");
 
 /// Throws the Millrace error for a server's message (as libpq prints it) and SQLSTATE.
