@@ -1,0 +1,164 @@
+#include "engine/enqueue.hpp"
+
+#include "base/json_text.hpp"
+#include "base/text.hpp"
+#include "base/time_text.hpp"
+#include "postgres/errors.hpp"
+
+#include <millrace/limits.hpp>
+
+#include <fmt/format.h>
+#include <pqxx/pqxx>
+
+#include <cmath>
+
+namespace millrace::engine {
+namespace {
+
+constexpr std::size_t part_tasks_max = 10'000;
+constexpr std::size_t part_bytes_max = 8'388'608;
+
+std::string interval(Milliseconds duration) { return fmt::format("{} milliseconds", duration.count()); }
+
+void check_range(const char* field, double value, double low, double high, const char* unit = "") {
+  if (!(value >= low && value <= high)) throw InvalidArgument(field, fmt::format("is {}; allowed is {} to {}{}", value, low, high, unit));
+}
+
+void check_backoff(const Backoff& backoff) {
+  constexpr double year_ms = 31'536'000'000.0;
+  check_range("backoff.base", static_cast<double>(backoff.base.count()), 0, year_ms, " ms");
+  check_range("backoff.cap", static_cast<double>(backoff.cap.count()), 0, year_ms, " ms");
+  check_range("backoff.multiplier", backoff.multiplier, 1, 100);
+  check_range("backoff.jitter", backoff.jitter, 0, 0.5);
+}
+
+void check_options(std::string_view kind, const EnqueueOptions& options) {
+  base::check_schema_name(options.schema);
+  base::check_name("kind", kind, limits::kind_bytes_max);
+  if (options.queue) base::check_name("queue", *options.queue, limits::queue_bytes_max);
+  if (options.delay && options.run_at) throw InvalidArgument("delay", "cannot be given together with run_at");
+  if (options.delay && (options.delay->count() < 0 || *options.delay > limits::delay_max)) {
+    throw InvalidArgument("delay", fmt::format("is {} ms; allowed is 0 to 100 years", options.delay->count()));
+  }
+  if (options.run_at) {
+    using namespace std::chrono;
+    if (*options.run_at < Time{} || *options.run_at >= Time{sys_days{year{10000} / 1 / 1}}) {
+      throw InvalidArgument("run_at", "is outside the years 1970 to 9999");
+    }
+  }
+  if (options.max_attempts) check_range("max_attempts", *options.max_attempts, 1, limits::attempts_max);
+  if (options.timeout && (options.timeout->count() < 1 || *options.timeout > limits::timeout_max)) {
+    throw InvalidArgument("timeout", fmt::format("is {} ms; allowed is 1 ms to 365 days", options.timeout->count()));
+  }
+  if (options.backoff) check_backoff(*options.backoff);
+}
+
+// $2 to $10: everything but the kind, in the order of both SQL functions.
+void bind_options(postgres::Params& params, const EnqueueOptions& options) {
+  const auto text_of = [](const auto& value, auto format) { return value ? std::optional(format(*value)) : std::optional<std::string>(); };
+  params.text(options.queue.value_or("default"))
+      .integer(options.priority.value_or(Priority::normal).value())
+      .maybe(text_of(options.run_at, base::format_time))
+      .maybe(text_of(options.delay, interval))
+      .integer(options.max_attempts.value_or(5))
+      .maybe(text_of(options.backoff, backoff_json))
+      .maybe(text_of(options.timeout, interval))
+      .boolean(options.wake);
+}
+
+std::vector<TaskId> ids_of(std::string_view array) {
+  std::vector<TaskId> ids;
+  std::int64_t value = 0;
+  for (const char c : array) {
+    if (c >= '0' && c <= '9') {
+      value = value * 10 + (c - '0');
+    } else if (c != '{') {
+      if (array.size() > 2) ids.push_back({value});
+      value = 0;
+    }
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::string backoff_json(const Backoff& backoff) {
+  static constexpr const char* names[] = {"exponential", "linear", "fixed"};
+  return fmt::format(R"({{"type":"{}","base":{},"cap":{},"multiplier":{},"jitter":{}}})", names[static_cast<std::size_t>(backoff.kind)],
+                     static_cast<double>(backoff.base.count()) / 1000, static_cast<double>(backoff.cap.count()) / 1000, backoff.multiplier,
+                     backoff.jitter);
+}
+
+Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, const EnqueueOptions& options) {
+  check_options(kind, options);
+  base::check_json("args", args, true);
+  const std::string schema = base::quote_identifier(options.schema);
+  postgres::Params params;
+  params.text(std::string(kind)).text(std::string(args));
+  bind_options(params, options);
+  // Whether it waits for its time is decided by the same clock, in the same transaction, as enqueue() does.
+  const auto rows = run(fmt::format("SELECT {0}.enqueue($1, $2::jsonb, $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10),"
+                                    " coalesce($5::timestamptz, {0}.clock() + $6::interval) > {0}.clock()",
+                                    schema),
+                        params);
+  return {.id = {rows.integer(0, 0)}, .status = rows.boolean(0, 1) ? Status::scheduled : Status::pending, .created = true};
+}
+
+std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::span<const std::string> args, const EnqueueOptions& options) {
+  check_options(kind, options);
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    try {
+      base::check_json("args", args[i], true);
+    } catch (const InvalidArgument& e) {
+      throw InvalidArgument("args", fmt::format("[{}] {}", i, std::string_view(e.what()).substr(5)));
+    }
+  }
+  const std::string sql =
+      fmt::format("SELECT {}.enqueue_many($1, $2::jsonb[], $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10)",
+                  base::quote_identifier(options.schema));
+  std::vector<TaskId> ids;
+  ids.reserve(args.size());
+  for (std::size_t next = 0; next < args.size();) {
+    postgres::ArrayText part;
+    for (std::size_t taken = 0; next < args.size() && taken < part_tasks_max && part.bytes() < part_bytes_max; ++next, ++taken) {
+      part.text(args[next]);
+    }
+    postgres::Params params;
+    params.text(std::string(kind)).text(std::move(part).take());
+    bind_options(params, options);
+    const auto more = ids_of(run(sql, params).text(0, 0));
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  return ids;
+}
+
+namespace {
+
+Run through(pqxx::transaction_base& tx, const std::string& schema) {
+  return [&tx, schema](const std::string& sql, const postgres::Params& params) {
+    try {
+      std::vector<const char*> pointers;
+      for (const auto& value : params.values()) pointers.push_back(value ? value->c_str() : nullptr);
+      return postgres::Result(
+          std::make_shared<const pqxx::result>(tx.exec_params(sql, pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end()))));
+    } catch (const std::exception&) {
+      postgres::rethrow_translated(schema);
+    }
+  };
+}
+
+}  // namespace
+}  // namespace millrace::engine
+
+namespace millrace {
+
+Enqueued enqueue(pqxx::transaction_base& tx, std::string_view kind, std::string_view args, const EnqueueOptions& options) {
+  return engine::enqueue(engine::through(tx, options.schema), kind, args, options);
+}
+
+std::vector<TaskId> enqueue_many(pqxx::transaction_base& tx, std::string_view kind, std::span<const std::string> args,
+                                 const EnqueueOptions& options) {
+  return engine::enqueue_many(engine::through(tx, options.schema), kind, args, options);
+}
+
+}  // namespace millrace

@@ -1,0 +1,20 @@
+// Reading tasks, and what people do to them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <millrace/client.hpp>
+
+#include "postgres/connection.hpp"
+
+namespace millrace::engine {
+
+std::optional<TaskRecord> get_task(postgres::Connection& connection, const std::string& schema, TaskId id);
+std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::string& schema, const TaskFilter& filter);
+Status cancel_task(postgres::Connection& connection, const std::string& schema, TaskId id);
+Status retry_task(postgres::Connection& connection, const std::string& schema, TaskId id);
+std::vector<QueueStats> queue_stats(postgres::Connection& connection, const std::string& schema);
+
+}  // namespace millrace::engine
