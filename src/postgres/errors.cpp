@@ -31,7 +31,8 @@ void throw_for(std::string_view server_message, std::string_view sqlstate, std::
   if (sqlstate == "MR002") throw NotFound(message);
   if (sqlstate == "MR003") throw StateError(message);
   if (sqlstate == "3F000" || sqlstate == "42P01" || sqlstate == "42883") {
-    throw SchemaError(fmt::format("schema \"{}\" is not a Millrace schema of this version ({}); run: millrace --schema '{}' migrate up", schema, message, schema));
+    throw SchemaError(fmt::format("schema \"{}\" is not a Millrace schema of this version ({}); run: millrace --schema '{}' migrate up",
+                                  schema, message, schema));
   }
   // Data exceptions and exceeded program limits: something in the input that only the server could see.
   if (sqlstate.starts_with("22") || sqlstate.starts_with("54")) throw InvalidArgument("input", "was refused by the database: " + message);
@@ -43,6 +44,13 @@ void rethrow_translated(std::string_view schema) {
     throw;
   } catch (const Error&) {
     throw;
+    // In libpqxx 6 these three are no sql_error and do not tell their SQLSTATE.
+  } catch (const pqxx::statement_completion_unknown& e) {
+    throw OutcomeUnknown(primary_message(e.what()));
+  } catch (const pqxx::serialization_failure& e) {
+    throw DatabaseError(primary_message(e.what()), "40001");
+  } catch (const pqxx::deadlock_detected& e) {
+    throw DatabaseError(primary_message(e.what()), "40P01");
   } catch (const pqxx::sql_error& e) {
     throw_for(e.what(), e.sqlstate(), schema);
   } catch (const pqxx::in_doubt_error& e) {

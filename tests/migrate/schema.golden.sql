@@ -1,0 +1,1662 @@
+-- As pg_dump of PostgreSQL 15 prints it; MILLRACE_UPDATE_GOLDEN=1 in the test's environment writes it anew.
+--
+-- PostgreSQL database dump
+--
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: millrace; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA millrace;
+
+--
+-- Name: status; Type: TYPE; Schema: millrace; Owner: -
+--
+
+CREATE TYPE millrace.status AS ENUM (
+    'waiting',
+    'pending',
+    'scheduled',
+    'retrying',
+    'running',
+    'completed',
+    'failed',
+    'cancelled'
+);
+
+--
+-- Name: args_check(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.args_check(args jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  size integer := octet_length(args::text);
+  most integer;
+BEGIN
+  IF args IS NULL OR jsonb_typeof(args) <> 'object' THEN
+    PERFORM refuse('args', format('must be a JSON object, not %s', coalesce(jsonb_typeof(args), 'SQL null')));
+  END IF;
+  SELECT s.args_bytes_max INTO most FROM settings s;
+  IF size > most THEN
+    PERFORM refuse('args', format('has %s bytes; allowed are %s (settings.args_bytes_max)', size, most));
+  END IF;
+  -- Each level takes two characters, so short args need no walk. The root is level 0.
+  IF size > 256 AND jsonb_path_exists(args, 'strict $.**{128} ? (@.type() == "object" || @.type() == "array")') THEN
+    PERFORM refuse('args', 'is nested more than 128 levels deep');
+  END IF;
+END $_$;
+
+--
+-- Name: FUNCTION args_check(args jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.args_check(args jsonb) IS 'Private. Refuses (22023) args that are no object, too large or nested too deep. Locks nothing.';
+
+--
+-- Name: attach_session(uuid); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.attach_session(worker uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  DELETE FROM worker_sessions s WHERE s.worker = attach_session.worker
+    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND a.backend_start = s.backend_start);
+  INSERT INTO worker_sessions (worker, pid, backend_start)
+  SELECT attach_session.worker, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()
+  ON CONFLICT DO NOTHING;
+END $$;
+
+--
+-- Name: FUNCTION attach_session(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.attach_session(worker uuid) IS 'Private, for workers: ties this database session to a worker, so that rescue can end it. (pid, backend_start) names a session for good. Locks the worker''s ended sessions'' rows.';
+
+--
+-- Name: backoff_check(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.backoff_check(backoff jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  field record;
+  num   float8;
+BEGIN
+  IF backoff IS NULL THEN RETURN; END IF;
+  IF jsonb_typeof(backoff) <> 'object' OR coalesce(backoff->>'type', '') NOT IN ('exponential', 'linear', 'fixed') THEN
+    PERFORM refuse('backoff', 'must be an object with a "type" of exponential, linear or fixed');
+  END IF;
+  IF NOT backoff ? 'base' THEN
+    PERFORM refuse('backoff.base', 'is missing: the first delay, in seconds');
+  END IF;
+  FOR field IN SELECT * FROM jsonb_each(backoff) LOOP
+    CONTINUE WHEN field.key = 'type';
+    IF field.key NOT IN ('base', 'cap', 'multiplier', 'jitter') THEN
+      PERFORM refuse('backoff.' || left(field.key, 64), 'is unknown; known are type, base, cap, multiplier and jitter');
+    END IF;
+    IF jsonb_typeof(field.value) <> 'number' THEN
+      PERFORM refuse('backoff.' || field.key, 'must be a number');
+    END IF;
+    num := field.value::numeric;
+    IF field.key IN ('base', 'cap') AND NOT num BETWEEN 0 AND 31536000 THEN
+      PERFORM refuse('backoff.' || field.key, format('is %s; allowed are 0 to 31536000 seconds', field.value));
+    ELSIF field.key = 'multiplier' AND NOT num BETWEEN 1 AND 100 THEN
+      PERFORM refuse('backoff.multiplier', format('is %s; allowed is 1 to 100', field.value));
+    ELSIF field.key = 'jitter' AND NOT num BETWEEN 0 AND 0.5 THEN
+      PERFORM refuse('backoff.jitter', format('is %s; allowed is 0 to 0.5', field.value));
+    END IF;
+  END LOOP;
+EXCEPTION WHEN numeric_value_out_of_range THEN
+  PERFORM refuse('backoff', 'holds a number that is out of range');
+END $$;
+
+--
+-- Name: FUNCTION backoff_check(backoff jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.backoff_check(backoff jsonb) IS 'Private. Refuses (22023) what is no retry policy. One is {"type": "exponential" | "linear" | "fixed", "base": seconds, "cap": seconds = 3600, "multiplier": 2, "jitter": 0.15}. Locks nothing.';
+
+--
+-- Name: cancel(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cancel(id bigint) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  task tasks;
+BEGIN
+  -- Ticket before task. A claim may win the race for the ticket: then the task is running, and only its
+  -- worker writes its row, so the wish is left in a row of its own.
+  FOR try IN 1..5 LOOP
+    SELECT * INTO task FROM tasks t WHERE t.id = cancel.id;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', cancel.id);
+    END IF;
+    IF task.status IN ('completed', 'failed') THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s and cannot be cancelled', cancel.id, task.status);
+    ELSIF task.status = 'cancelled' THEN
+      RETURN 'cancelled';
+    ELSIF task.status = 'running' THEN
+      INSERT INTO cancel_requests (task) VALUES (cancel.id) ON CONFLICT DO NOTHING;
+      PERFORM FROM tasks t WHERE t.id = cancel.id AND t.status = 'running' AND t.lease = task.lease;
+      IF FOUND THEN
+        RETURN 'running';
+      END IF;
+    ELSE
+      PERFORM drop_ticket(task);
+      UPDATE tasks t SET status = 'cancelled', finished_at = clock()
+      WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
+      IF FOUND THEN
+        RETURN 'cancelled';
+      END IF;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be cancelled; try again', cancel.id);
+END $$;
+
+--
+-- Name: FUNCTION cancel(id bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cancel(id bigint) IS 'Cancels a task. Returns ''cancelled'', or ''running'' if it runs: then its worker is asked to stop it, and it ends as cancelled unless it completes first.
+Anyone who may write tasks may call it. Locks its ticket, then its row. Errors: MR002, MR003 (completed or failed), 55P03.';
+
+--
+-- Name: claim(uuid, text, integer, timestamp with time zone[], bigint[], boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.claim(worker uuid, queue text, batch integer, from_times timestamp with time zone[], from_ids bigint[], careful boolean DEFAULT false, suspect boolean DEFAULT false) RETURNS TABLE(id bigint, hint tid, kind text, args jsonb, attempt smallint, max_attempts smallint, priority smallint, run_at timestamp with time zone, timeout_ms bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET work_mem TO '64MB'
+    SET lock_timeout TO '250ms'
+    AS $$
+#variable_conflict use_column
+DECLARE
+  ids       bigint[]      := '{}';
+  tids      tid[]         := '{}';
+  buckets   smallint[]    := '{}';
+  times     timestamptz[] := '{}';
+  found     record;
+  took      integer;
+  got       integer := 0;
+  more      integer;
+  new_lease bigint;
+  started   timestamptz;
+  reached   jsonb := '[]';
+  last      integer;
+  next_at   timestamptz;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = 'claim must run in READ COMMITTED';
+  END IF;
+  IF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker) THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR004', MESSAGE = format('worker %s is not registered', claim.worker),
+      HINT = 'It was taken for dead and rescued; register it again.';
+  END IF;
+
+  -- 1. Take tickets: highest bucket first, each bucket one bounded range of the index, each range
+  --    opened only if those before it did not fill the batch.
+  IF suspect THEN
+    WITH pick AS MATERIALIZED (
+      SELECT k.ctid, k.id, k.tid FROM tickets k
+      WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock()
+      ORDER BY k.run_at, k.id LIMIT 1 FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+    SELECT array_agg(p.id), array_agg(p.tid) INTO ids, tids FROM pick p;
+  ELSIF NOT careful THEN
+    WITH pick AS MATERIALIZED (
+      SELECT r.ctid, r.id, r.tid, r.bucket, r.run_at FROM (
+        SELECT b4.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 4 AND (k.run_at, k.id) >= (from_times[5], from_ids[5]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b4
+        UNION ALL
+        SELECT b3.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 3 AND (k.run_at, k.id) >= (from_times[4], from_ids[4]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b3
+        UNION ALL
+        SELECT b2.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 2 AND (k.run_at, k.id) >= (from_times[3], from_ids[3]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b2
+        UNION ALL
+        SELECT b1.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 1 AND (k.run_at, k.id) >= (from_times[2], from_ids[2]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b1
+        UNION ALL
+        SELECT b0.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
+                          WHERE k.queue = claim.queue AND k.bucket = 0 AND (k.run_at, k.id) >= (from_times[1], from_ids[1]) AND k.run_at <= clock()
+                          ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b0
+      ) r LIMIT claim.batch),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+    SELECT array_agg(p.id), array_agg(p.tid), array_agg(p.bucket), array_agg(p.run_at)
+    INTO ids, tids, buckets, times FROM pick p;
+  ELSE
+    -- Somebody holds a task's row. Lock ticket and task together or step over both: the ticket of a
+    -- locked task stays in its place.
+    FOR b IN REVERSE 4..0 LOOP
+      WITH pick AS MATERIALIZED (
+        SELECT k.ctid, k.id, t.ctid AS tid, k.bucket, k.run_at FROM tickets k JOIN tasks t ON t.id = k.id
+        WHERE k.queue = claim.queue AND k.bucket = b AND (k.run_at, k.id) >= (from_times[b + 1], from_ids[b + 1]) AND k.run_at <= clock()
+        ORDER BY k.run_at, k.id LIMIT claim.batch - cardinality(ids) FOR UPDATE SKIP LOCKED),
+      gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+      SELECT array_agg(p.id) AS ids, array_agg(p.tid) AS tids, array_agg(p.bucket) AS buckets, array_agg(p.run_at) AS times
+      INTO found FROM pick p;
+      ids := ids || found.ids; tids := tids || found.tids;
+      buckets := buckets || found.buckets; times := times || found.times;
+    END LOOP;
+  END IF;
+  took := coalesce(cardinality(ids), 0);
+
+  -- 2. The batch's lease, then its tasks by their hints, checked against id and status.
+  IF took > 0 THEN
+    INSERT INTO leases AS l (worker, task_ids) VALUES (claim.worker, ids) RETURNING l.id, l.claimed_at INTO new_lease, started;
+
+    RETURN QUERY
+    UPDATE tasks t
+    SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
+    FROM unnest(tids, ids) AS u (tid, id)
+    WHERE t.ctid = u.tid AND t.id = u.id AND t.status IN ('pending', 'scheduled', 'retrying')
+    RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
+              (extract(epoch FROM t.timeout) * 1000)::bigint;
+    GET DIAGNOSTICS got = ROW_COUNT;
+
+    -- 3. The rest by id, in a new statement and so with a new snapshot: a row that moved, or that
+    --    somebody edited while statement 2 ran and that it therefore skipped.
+    IF got < took THEN
+      RETURN QUERY
+      UPDATE tasks t
+      SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
+      WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying')
+      RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
+                (extract(epoch FROM t.timeout) * 1000)::bigint;
+      GET DIAGNOSTICS more = ROW_COUNT;
+      got := got + more;
+    END IF;
+
+    -- 4. Tickets of tasks that are not to run (cancelled by hand, deleted) are gone for good.
+    IF got = 0 THEN
+      DELETE FROM leases l WHERE l.id = new_lease;
+      new_lease := NULL;
+    ELSIF got < took THEN
+      UPDATE leases l SET task_ids = ARRAY(SELECT t.id FROM tasks t WHERE t.id = ANY (ids) AND t.lease = new_lease) WHERE l.id = new_lease;
+    END IF;
+
+    -- Cursors come from tickets, not from tasks: the last ticket taken in each bucket.
+    IF NOT suspect THEN
+      FOR b IN 0..4 LOOP
+        CONTINUE WHEN b NOT BETWEEN buckets[took] AND buckets[1];
+        last := CASE WHEN b = buckets[took] THEN took
+                     ELSE (SELECT max(p.n) FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) WHERE p.bucket = b) END;
+        CONTINUE WHEN last IS NULL;
+        reached := reached || jsonb_build_array(jsonb_build_array(b, times[last], ids[last]));
+      END LOOP;
+    END IF;
+  ELSE
+    SELECT min(n.run_at) INTO next_at
+    FROM unnest('{-1,0,1,2,3,4}'::smallint[]) AS b (bucket)
+    CROSS JOIN LATERAL (SELECT k.run_at FROM tickets k
+                        WHERE k.queue = claim.queue AND k.bucket = b.bucket AND k.run_at > clock()
+                        ORDER BY k.run_at LIMIT 1) n;
+  END IF;
+
+  RETURN QUERY SELECT new_lease, NULL::tid, NULL::text, jsonb_build_object(
+    'took', took, 'reached', reached, 'started_at', started,
+    'xmin', pg_snapshot_xmin(pg_current_snapshot())::text,
+    'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint;
+END $$;
+
+--
+-- Name: FUNCTION claim(worker uuid, queue text, batch integer, from_times timestamp with time zone[], from_ids bigint[], careful boolean, suspect boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.claim(worker uuid, queue text, batch integer, from_times timestamp with time zone[], from_ids bigint[], careful boolean, suspect boolean) IS 'Private, for workers: takes up to batch due tickets of a queue and makes their tasks running under one new lease.
+from_times and from_ids are the cursor of each bucket, 0 to 4 (''-infinity'' and 0 sweep from the left edge). careful steps
+over tasks that somebody else holds. suspect takes one task from the lane of suspects and nothing else.
+The last row (kind is null) is the batch''s footer: id is the lease; args holds took (tickets consumed: 0 means empty),
+reached ([bucket, run_at, id] of the last ticket per bucket), started_at, xmin (of the snapshot) and next_in_ms (when empty: the next due).
+Locks tickets and tasks until commit; READ COMMITTED and one call per transaction.
+Errors: MR004 the worker is not registered; 55P03 a row is held, repeat with careful; 25001 wrong isolation level.';
+
+--
+-- Name: clock(); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.clock() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$SELECT pg_catalog.now()$$;
+
+--
+-- Name: FUNCTION clock(); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.clock() IS 'The one source of time for every decision of the queue. A test may replace it to shift time; nothing else may. Anyone may call it; locks nothing.';
+
+--
+-- Name: complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.complete(worker uuid, ids bigint[], hints tid[], leases bigint[], results jsonb[] DEFAULT NULL::jsonb[], done bigint[] DEFAULT '{}'::bigint[], careful boolean DEFAULT false) RETURNS TABLE(id bigint, verdict text)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET lock_timeout TO '250ms'
+    AS $$
+#variable_conflict use_column
+DECLARE
+  want integer := cardinality(ids);
+  got  integer := 0;
+  more integer;
+BEGIN
+  IF want > 0 AND NOT careful THEN
+    UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
+    FROM unnest(hints, ids, leases, results) AS u (tid, id, lease, result)
+    WHERE t.ctid = u.tid AND t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    GET DIAGNOSTICS got = ROW_COUNT;
+  END IF;
+  IF got < want THEN
+    IF careful THEN
+      WITH mine AS MATERIALIZED (
+        SELECT t.id FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED)
+      UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
+      FROM unnest(ids, leases, results) AS u (id, lease, result)
+      WHERE t.id = u.id AND t.id IN (SELECT m.id FROM mine m) AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    ELSE
+      UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
+      FROM unnest(ids, leases, results) AS u (id, lease, result)
+      WHERE t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    END IF;
+    GET DIAGNOSTICS more = ROW_COUNT;
+    IF got + more < want THEN
+      RETURN QUERY SELECT * FROM unsettled(complete.worker, ids, leases);
+    END IF;
+  END IF;
+  IF cardinality(done) > 0 THEN
+    DELETE FROM leases l WHERE l.id = ANY (done) AND l.worker = complete.worker;
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION complete(worker uuid, ids bigint[], hints tid[], leases bigint[], results jsonb[], done bigint[], careful boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.complete(worker uuid, ids bigint[], hints tid[], leases bigint[], results jsonb[], done bigint[], careful boolean) IS 'For the worker that holds the leases: records tasks as completed, with results (null: none), and drops the leases in done.
+Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.';
+
+--
+-- Name: deregister_worker(uuid); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.deregister_worker(worker uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  DELETE FROM worker_sessions s WHERE s.worker = deregister_worker.worker;
+  DELETE FROM workers w WHERE w.id = deregister_worker.worker;
+END $$;
+
+--
+-- Name: FUNCTION deregister_worker(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.deregister_worker(worker uuid) IS 'Private, for workers: a clean goodbye after everything was settled or released. A lease left behind is rescued by others. Locks the worker''s row.';
+
+--
+-- Name: doctor(); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.doctor() RETURNS TABLE(problem text, task bigint, lease bigint, detail text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+  SELECT 'task without a ticket', t.id, NULL::bigint, format('it is %s but nothing can claim it', t.status)
+  FROM tasks t WHERE t.status IN ('pending', 'scheduled', 'retrying') AND NOT EXISTS (SELECT FROM tickets k WHERE k.id = t.id)
+  UNION ALL
+  SELECT 'task with several tickets', k.id, NULL, format('it has %s', count(*)) FROM tickets k GROUP BY k.id HAVING count(*) > 1
+  UNION ALL
+  SELECT 'ticket without a task to run', k.id, NULL, format('the task is %s', coalesce(t.status::text, 'gone'))
+  FROM tickets k LEFT JOIN tasks t ON t.id = k.id WHERE (t.status IN ('pending', 'scheduled', 'retrying')) IS NOT TRUE
+  UNION ALL
+  SELECT 'running task outside any lease', t.id, t.lease, 'no worker answers for it'
+  FROM tasks t WHERE t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids))
+  UNION ALL
+  SELECT 'lease without a live worker', NULL, l.id, format('worker %s; rescue will take it', l.worker)
+  FROM leases l WHERE NOT EXISTS (SELECT FROM workers w WHERE w.id = l.worker AND w.seen_at >= clock() - w.lease_ttl)
+$$;
+
+--
+-- Name: FUNCTION doctor(); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.doctor() IS 'Where tasks, tickets and leases disagree, one row each; none is the healthy answer. Reads the whole tasks table: minutes on a very long history. Anyone who may read may call it; locks nothing.';
+
+--
+-- Name: drop_leases(uuid, bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.drop_leases(worker uuid, done bigint[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+  dropped integer;
+BEGIN
+  DELETE FROM leases l WHERE l.id = ANY (done) AND l.worker = drop_leases.worker;
+  GET DIAGNOSTICS dropped = ROW_COUNT;
+  RETURN dropped;
+END $$;
+
+--
+-- Name: FUNCTION drop_leases(worker uuid, done bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.drop_leases(worker uuid, done bigint[]) IS 'Private, for workers: deletes leases whose every task was settled in an earlier transaction. Locks those lease rows.';
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: tasks; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.tasks (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    queue text DEFAULT 'default'::text NOT NULL,
+    status millrace.status DEFAULT 'pending'::millrace.status NOT NULL,
+    priority smallint DEFAULT 50 NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 5 NOT NULL,
+    run_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    created_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    dead_at timestamp with time zone,
+    lease bigint,
+    worker uuid,
+    timeout interval,
+    backoff jsonb,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    result jsonb,
+    errors jsonb,
+    CONSTRAINT tasks_in_range CHECK ((((priority >= 0) AND (priority <= 100)) AND ((attempt >= 0) AND (attempt <= max_attempts)) AND ((max_attempts >= 1) AND (max_attempts <= 1000)) AND (kind <> ''::text) AND (queue <> ''::text) AND ((dead_at IS NULL) OR (status = 'failed'::millrace.status))))
+)
+WITH (fillfactor='33');
+
+--
+-- Name: TABLE tasks; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.tasks IS 'One row per task, from enqueue to retention.';
+
+--
+-- Name: COLUMN tasks.priority; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.priority IS '0 to 100, higher first, in buckets of 25; first come first served within a bucket.';
+
+--
+-- Name: COLUMN tasks.attempt; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.attempt IS 'How many runs were begun and not given back: a budget against max_attempts, not a fence.';
+
+--
+-- Name: COLUMN tasks.run_at; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.run_at IS 'Not to be claimed before this time.';
+
+--
+-- Name: COLUMN tasks.lease; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.lease IS 'The lease of the last claim; kept after settling, so that a repeated settlement is recognised.';
+
+--
+-- Name: COLUMN tasks.backoff; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.backoff IS 'Retry policy, as backoff_check() describes it; null is the default policy.';
+
+--
+-- Name: COLUMN tasks.errors; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
+
+--
+-- Name: drop_ticket(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.drop_ticket(task millrace.tasks) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  DELETE FROM tickets k
+  WHERE k.queue = task.queue AND k.bucket IN (task.priority / 25, -1) AND k.run_at = task.run_at AND k.id = task.id;
+  RETURN FOUND;
+END $$;
+
+--
+-- Name: FUNCTION drop_ticket(task millrace.tasks); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.drop_ticket(task millrace.tasks) IS 'Private: deletes a task''s ticket by its claim index; tells whether there was one. Waits for a claim that is taking it. Locks the ticket.';
+
+--
+-- Name: enqueue(text, jsonb, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  due  timestamptz;
+  task bigint;
+  hint tid;
+BEGIN
+  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  PERFORM args_check(args);
+  due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
+  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
+          max_attempts, timeout, backoff, args)
+  RETURNING t.id, t.ctid INTO task, hint;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
+  IF wake AND due <= clock() THEN
+    PERFORM wake(queue);
+  END IF;
+  RETURN task;
+END $$;
+
+--
+-- Name: FUNCTION enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean) IS 'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Errors: 22023.';
+
+--
+-- Name: enqueue_many(text, jsonb[], text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  due   timestamptz;
+  tasks bigint[];
+BEGIN
+  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  -- Most args are plainly good; only the others are worth a call each.
+  PERFORM args_check(a) FROM unnest(args) a
+  WHERE (jsonb_typeof(a) = 'object' AND octet_length(a::text) <= 256) IS NOT TRUE
+     OR octet_length(a::text) > (SELECT s.args_bytes_max FROM settings s);
+  due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  WITH added AS (
+    INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
+    SELECT kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
+           max_attempts, timeout, backoff, a
+    FROM unnest(args) a
+    RETURNING t.id, t.ctid),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid)
+    SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
+  SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
+  IF wake AND due <= clock() AND cardinality(tasks) > 0 THEN
+    PERFORM wake(queue);
+  END IF;
+  RETURN tasks;
+END $$;
+
+--
+-- Name: FUNCTION enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean) IS 'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
+
+--
+-- Name: fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.fail(worker uuid, ids bigint[], leases bigint[], messages text[], finals boolean[] DEFAULT NULL::boolean[], delays interval[] DEFAULT NULL::interval[], careful boolean DEFAULT false) RETURNS TABLE(id bigint, verdict text, status millrace.status, run_at timestamp with time zone)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $$
+#variable_conflict use_column
+BEGIN
+  IF careful THEN
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  ELSE
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
+  END IF;
+  RETURN QUERY
+  WITH mine AS MATERIALIZED (
+    SELECT t.id, u.message, clock() + coalesce(u.delay, retry_delay(t.backoff, t.attempt)) AS next_at,
+           CASE WHEN u.final THEN 'failed'
+                WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
+                WHEN t.attempt >= t.max_attempts THEN 'failed'
+                ELSE 'retrying' END::status AS next
+    FROM unnest(ids, leases, messages, finals, delays) AS u (id, lease, message, final, delay)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = fail.worker
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
+  failed AS (
+    UPDATE tasks t
+    SET status = m.next,
+        run_at = CASE WHEN m.next = 'retrying' THEN m.next_at ELSE t.run_at END,
+        finished_at = CASE WHEN m.next <> 'retrying' THEN clock() END,
+        dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
+        errors = with_error(t.errors, t.attempt, fail.worker, m.message)
+    FROM mine m WHERE t.id = m.id
+    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid)
+    SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
+  SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
+  RETURN QUERY SELECT u.id, u.verdict, NULL::status, NULL::timestamptz FROM unsettled(fail.worker, ids, leases) u;
+END $$;
+
+--
+-- Name: FUNCTION fail(worker uuid, ids bigint[], leases bigint[], messages text[], finals boolean[], delays interval[], careful boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.fail(worker uuid, ids bigint[], leases bigint[], messages text[], finals boolean[], delays interval[], careful boolean) IS 'For the worker that holds the leases: records a failed attempt of each task. It retries after delays (null: its retry policy), or
+becomes a dead letter (status failed) when finals says so or its attempts are used up. Returns each task''s new status and run_at, and the
+exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.';
+
+--
+-- Name: give_back(bigint, boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.give_back(lease_id bigint, began boolean, alone boolean) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $$
+DECLARE
+  lease leases;
+  moved integer;
+BEGIN
+  SELECT * INTO lease FROM leases l WHERE l.id = lease_id;
+  IF NOT FOUND THEN
+    RETURN 0;
+  END IF;
+  -- Tasks that somebody holds are stepped over: the lease then stays, and the next cycle meets them again.
+  PERFORM FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running' ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  WITH mine AS MATERIALIZED (
+    SELECT t.id,
+           CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
+                WHEN began AND alone AND t.attempt >= t.max_attempts THEN 'failed'
+                WHEN began OR t.attempt > 1 THEN 'retrying'
+                ELSE 'pending' END::status AS next
+    FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running'
+    ORDER BY t.id FOR UPDATE SKIP LOCKED),
+  given AS (
+    UPDATE tasks t
+    SET status = m.next,
+        -- Only a death while running alone uses up the last attempt.
+        attempt = CASE WHEN NOT began THEN greatest(t.attempt - 1, 0)
+                       WHEN m.next = 'retrying' THEN least(t.attempt, t.max_attempts - 1)
+                       ELSE t.attempt END,
+        finished_at = CASE WHEN m.next IN ('failed', 'cancelled') THEN clock() END,
+        dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
+        errors = CASE WHEN began THEN with_error(t.errors, t.attempt, t.worker,
+                                        'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
+                      ELSE t.errors END
+    FROM mine m WHERE t.id = m.id
+    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid)
+    SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
+    FROM given g WHERE g.status IN ('pending', 'retrying'))
+  SELECT count(*) INTO moved FROM given;
+  DELETE FROM leases l WHERE l.id = lease_id
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running');
+  RETURN moved;
+END $$;
+
+--
+-- Name: FUNCTION give_back(lease_id bigint, began boolean, alone boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.give_back(lease_id bigint, began boolean, alone boolean) IS 'Private: makes the running tasks of a lease claimable again and drops the lease once none runs. began: the tasks may have begun, so the
+attempt counts and they go to the lane of suspects; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
+moved. Locks those tasks (held ones are stepped over), then the lease.';
+
+--
+-- Name: heartbeat(uuid, bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.heartbeat(worker uuid, named bigint[]) RETURNS TABLE(registered boolean, lost bigint[], cancelled bigint[], suspects text[])
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+  me    workers;
+  stray bigint;
+BEGIN
+  UPDATE workers w SET seen_at = clock() WHERE w.id = heartbeat.worker RETURNING * INTO me;
+  IF NOT FOUND THEN
+    RETURN QUERY SELECT false, named, '{}'::bigint[], '{}'::text[];
+    RETURN;
+  END IF;
+  -- A lease that its worker does not know: the answer of its claim was lost, so its tasks never began.
+  FOR stray IN
+    SELECT l.id FROM leases l
+    WHERE l.worker = heartbeat.worker AND l.claimed_at < clock() - me.lease_ttl AND l.id <> ALL (named) ORDER BY l.id
+  LOOP
+    PERFORM give_back(stray, began => false, alone => false);
+  END LOOP;
+  RETURN QUERY SELECT true,
+    ARRAY(SELECT n.id FROM unnest(named) AS n (id) WHERE NOT EXISTS (SELECT FROM leases l WHERE l.id = n.id)),
+    ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = heartbeat.worker AND t.status = 'running'),
+    ARRAY(SELECT q.name FROM unnest(me.queues) AS q (name)
+          WHERE EXISTS (SELECT FROM tickets k WHERE k.queue = q.name AND k.bucket = -1 AND k.run_at <= clock()));
+END $$;
+
+--
+-- Name: FUNCTION heartbeat(worker uuid, named bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.heartbeat(worker uuid, named bigint[]) IS 'Private, for workers: keeps a worker present. named are the leases it knows; its own leases older than lease_ttl that it does not name are given back.
+Returns whether it is still registered (if not, all its leases are lost: register again), which named leases are gone, which of its running tasks somebody
+asked to cancel, and which of its queues have suspects waiting. Locks the worker''s row, then what it gives back.';
+
+--
+-- Name: mend(); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.mend() RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  found  record;
+  mended integer := 0;
+  more   integer;
+BEGIN
+  -- Against enqueues, claims and settlements only this order is safe: look, lock the task, look again.
+  FOR found IN SELECT d.problem, d.task FROM doctor() d WHERE d.task IS NOT NULL ORDER BY d.task LOOP
+    PERFORM FROM tasks t WHERE t.id = found.task FOR UPDATE;
+    more := 0;
+    IF found.problem = 'task without a ticket' THEN
+      INSERT INTO tickets (queue, bucket, run_at, id, tid)
+      SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t
+      WHERE t.id = found.task AND t.status IN ('pending', 'scheduled', 'retrying') AND NOT EXISTS (SELECT FROM tickets k WHERE k.id = t.id);
+      GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'task with several tickets' THEN
+      DELETE FROM tickets k WHERE k.ctid IN (SELECT o.ctid FROM tickets o WHERE o.id = found.task ORDER BY o.run_at OFFSET 1 FOR UPDATE SKIP LOCKED);
+      GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'ticket without a task to run' THEN
+      DELETE FROM tickets k WHERE k.ctid IN (
+        SELECT o.ctid FROM tickets o WHERE o.id = found.task
+          AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.id AND t.status IN ('pending', 'scheduled', 'retrying')) FOR UPDATE SKIP LOCKED);
+      GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'running task outside any lease' THEN
+      UPDATE tasks t SET status = 'retrying', attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
+      WHERE t.id = found.task AND t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids));
+      GET DIAGNOSTICS more = ROW_COUNT;
+      IF more > 0 THEN
+        INSERT INTO tickets (queue, bucket, run_at, id, tid)
+        SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = found.task;
+      END IF;
+    END IF;
+    mended := mended + more;
+  END LOOP;
+  RETURN mended;
+END $$;
+
+--
+-- Name: FUNCTION mend(); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.mend() IS 'Mends what doctor() finds, except dead workers'' leases, which rescue takes. Returns how many it mended. For people, rarely: it reads the whole tasks table. Locks the tasks it mends. Errors: 55P03.';
+
+--
+-- Name: options_check(text, text, integer, timestamp with time zone, interval, integer, jsonb, interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.options_check(kind text, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF kind IS NULL OR octet_length(kind) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('kind', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(kind)::text, 'no')));
+  END IF;
+  IF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
+  END IF;
+  IF priority IS NULL OR priority NOT BETWEEN 0 AND 100 THEN
+    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', coalesce(priority::text, 'null')));
+  END IF;
+  IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse('max_attempts', format('is %s; allowed is 1 to 1000', coalesce(max_attempts::text, 'null')));
+  END IF;
+  IF delay IS NOT NULL THEN
+    IF run_at IS NOT NULL THEN
+      PERFORM refuse('delay', 'cannot be given together with run_at');
+    END IF;
+    IF delay NOT BETWEEN interval '0' AND interval '100 years' THEN
+      PERFORM refuse('delay', format('is %s; allowed is 0 to 100 years', delay));
+    END IF;
+  ELSIF run_at IS NOT NULL AND NOT (run_at >= timestamptz '1970-01-01 00:00+00' AND run_at < timestamptz '10000-01-01 00:00+00') THEN
+    PERFORM refuse('run_at', format('is %s; allowed are the years 1970 to 9999', run_at));
+  END IF;
+  IF timeout IS NOT NULL AND timeout NOT BETWEEN interval '1 millisecond' AND interval '365 days' THEN
+    PERFORM refuse('timeout', format('is %s; allowed is 1 millisecond to 365 days', timeout));
+  END IF;
+  IF backoff IS NOT NULL THEN
+    PERFORM backoff_check(backoff);
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION options_check(kind text, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.options_check(kind text, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval) IS 'Private. Refuses (22023) options of an enqueue that are out of range. Locks nothing.';
+
+--
+-- Name: record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.record_stats(worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  INSERT INTO task_stats AS s (minute, queue, kind, worker, completed, retried, failed, run_ms)
+  SELECT date_trunc('minute', clock()), u.queue, u.kind, record_stats.worker, u.completed, u.retried, u.failed, u.run_ms
+  FROM unnest(queues, kinds, record_stats.completed, record_stats.retried, record_stats.failed, record_stats.run_ms)
+    AS u (queue, kind, completed, retried, failed, run_ms)
+  ON CONFLICT ON CONSTRAINT task_stats_pkey DO UPDATE
+  SET completed = s.completed + excluded.completed, retried = s.retried + excluded.retried,
+      failed = s.failed + excluded.failed, run_ms = s.run_ms + excluded.run_ms;
+END $$;
+
+--
+-- Name: FUNCTION record_stats(worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.record_stats(worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]) IS 'Private, for workers: adds what a worker did since its last call to this minute. Locks only that worker''s rows.';
+
+--
+-- Name: refuse(text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.refuse(field text, problem text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', COLUMN = field, MESSAGE = field || ' ' || problem;
+END $$;
+
+--
+-- Name: FUNCTION refuse(field text, problem text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.refuse(field text, problem text) IS 'Private. Raises 22023 with the field''s name. Locks nothing.';
+
+--
+-- Name: register_worker(uuid, text, text, integer, text, text[], interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+BEGIN
+  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl)
+  VALUES (id, name, host, pid, version, queues, lease_ttl)
+  ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false;
+END $$;
+
+--
+-- Name: FUNCTION register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval) IS 'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
+
+--
+-- Name: release(uuid, bigint[], bigint[], interval, text, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.release(worker uuid, ids bigint[], leases bigint[], delay interval DEFAULT '00:00:00'::interval, note text DEFAULT NULL::text, careful boolean DEFAULT false) RETURNS TABLE(id bigint, verdict text)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $$
+#variable_conflict use_column
+BEGIN
+  IF careful THEN
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  ELSE
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
+  END IF;
+  WITH mine AS MATERIALIZED (
+    SELECT t.id,
+           CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
+                WHEN t.attempt > 1 THEN 'retrying'
+                WHEN release.delay > interval '0' THEN 'scheduled'
+                ELSE 'pending' END::status AS next
+    FROM unnest(ids, leases) AS u (id, lease)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = release.worker
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
+  released AS (
+    UPDATE tasks t
+    SET status = m.next, attempt = greatest(t.attempt - 1, 0),
+        run_at = CASE WHEN release.delay > interval '0' THEN clock() + release.delay ELSE t.run_at END,
+        finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
+        errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, note) END
+    FROM mine m WHERE t.id = m.id
+    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
+  INSERT INTO tickets (queue, bucket, run_at, id, tid)
+  SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+  RETURN QUERY SELECT * FROM unsettled(release.worker, ids, leases);
+END $$;
+
+--
+-- Name: FUNCTION release(worker uuid, ids bigint[], leases bigint[], delay interval, note text, careful boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.release(worker uuid, ids bigint[], leases bigint[], delay interval, note text, careful boolean) IS 'For the worker that holds the leases: gives tasks back, to run again after delay, without counting the attempt. A note is
+added to their error history. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
+Errors: 55P03 a row is held, repeat with careful.';
+
+--
+-- Name: rescue(integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.rescue(most integer DEFAULT 1000) RETURNS TABLE(dead_workers integer, rescued integer)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $$
+DECLARE
+  dead    uuid;
+  session worker_sessions;
+  held    bigint[];
+  running bigint;
+  one     bigint;
+BEGIN
+  dead_workers := 0;
+  rescued := 0;
+  FOR dead IN
+    SELECT w.id FROM workers w WHERE w.seen_at < clock() - w.lease_ttl ORDER BY w.seen_at LIMIT most FOR UPDATE SKIP LOCKED
+  LOOP
+    dead_workers := dead_workers + 1;
+    -- First its sessions: one may sit in a claim that never commits and never lets go of its tickets.
+    FOR session IN SELECT * FROM worker_sessions s WHERE s.worker = dead LOOP
+      BEGIN
+        PERFORM pg_terminate_backend(a.pid) FROM pg_stat_activity a
+        WHERE a.pid = session.pid AND a.backend_start = session.backend_start AND a.pid <> pg_backend_pid();
+      EXCEPTION WHEN insufficient_privilege THEN
+        RAISE WARNING 'cannot end session % of dead worker %: its role is another', session.pid, dead;
+      END;
+    END LOOP;
+    SELECT array_agg(l.id ORDER BY l.id) INTO held FROM leases l WHERE l.worker = dead;
+    SELECT count(*) INTO running FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id AND t.status = 'running'
+    WHERE l.worker = dead;
+    FOREACH one IN ARRAY coalesce(held, '{}') LOOP
+      rescued := rescued + give_back(one, began => true, alone => running = 1);
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM leases l WHERE l.worker = dead) THEN
+      DELETE FROM worker_sessions s WHERE s.worker = dead;
+      DELETE FROM workers w WHERE w.id = dead;
+    END IF;
+  END LOOP;
+  -- Leases whose worker is gone altogether: a claim that was under way when its worker was taken for dead.
+  FOR one IN
+    SELECT l.id FROM leases l WHERE NOT EXISTS (SELECT FROM workers w WHERE w.id = l.worker) ORDER BY l.id LIMIT most
+  LOOP
+    rescued := rescued + give_back(one, began => true, alone => false);
+  END LOOP;
+  RETURN NEXT;
+END $$;
+
+--
+-- Name: FUNCTION rescue(most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.rescue(most integer) IS 'Private, for workers, in turn: ends the sessions of workers not seen for their lease_ttl and makes their tasks claimable again, one at a time.
+Any number may run at once (dead workers are taken FOR UPDATE SKIP LOCKED). Locks those workers'' rows, then tasks (SKIP LOCKED), then leases. Returns how many workers and tasks.';
+
+--
+-- Name: retry(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.retry(id bigint) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  task tasks;
+BEGIN
+  SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', retry.id);
+  ELSIF task.status NOT IN ('failed', 'cancelled') THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
+  END IF;
+  DELETE FROM cancel_requests c WHERE c.task = retry.id;
+  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL
+  WHERE t.id = retry.id RETURNING * INTO task;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid)
+  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = retry.id;
+  PERFORM wake(task.queue);
+  RETURN task.status;
+END $$;
+
+--
+-- Name: FUNCTION retry(id bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.retry(id bigint) IS 'Revives a failed or cancelled task with a new budget of attempts; its error history stays. Returns ''pending''.
+Anyone who may write tasks may call it. Locks its row. Errors: MR002, MR003 (any other state), 55P03.';
+
+--
+-- Name: retry_delay(jsonb, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.retry_delay(backoff jsonb, attempt integer) RETURNS interval
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT make_interval(secs => least(cap, CASE type
+             WHEN 'fixed' THEN base
+             WHEN 'linear' THEN base * attempt
+             ELSE base * multiplier ^ least(attempt - 1, 100) END)
+           * (1 - jitter + 2 * jitter * random()))
+  FROM (SELECT coalesce(backoff->>'type', 'exponential')           AS type,
+               coalesce((backoff->>'base')::float8, 15)            AS base,
+               coalesce((backoff->>'cap')::float8, 3600)           AS cap,
+               coalesce((backoff->>'multiplier')::float8, 2)       AS multiplier,
+               coalesce((backoff->>'jitter')::float8, 0.15)        AS jitter) policy
+$$;
+
+--
+-- Name: FUNCTION retry_delay(backoff jsonb, attempt integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.retry_delay(backoff jsonb, attempt integer) IS 'How long to wait after this attempt failed: the policy''s delay, cut to its cap, times 1 ± jitter. null is {"type": "exponential", "base": 15, "cap": 3600, "multiplier": 2, "jitter": 0.15}. Anyone may call it; locks nothing.';
+
+--
+-- Name: stats(); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.stats() RETURNS TABLE(queue text, ready bigint, upcoming bigint, running bigint, failed bigint, oldest_ready interval, completed_last_hour bigint, retried_last_hour bigint, failed_last_hour bigint, workers bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  WITH ticketed AS (
+    SELECT k.queue, count(*) FILTER (WHERE k.run_at <= clock()) AS ready, count(*) FILTER (WHERE k.run_at > clock()) AS upcoming,
+           clock() - min(k.run_at) FILTER (WHERE k.run_at <= clock()) AS oldest
+    FROM tickets k GROUP BY k.queue),
+  leased AS (SELECT r.queue, count(*) AS running FROM running_tasks r GROUP BY r.queue),
+  dead AS (SELECT d.queue, count(*) AS failed FROM dead_letters d GROUP BY d.queue),
+  hour AS (SELECT s.queue, sum(s.completed)::bigint AS completed, sum(s.retried)::bigint AS retried, sum(s.failed)::bigint AS failed
+           FROM task_stats s WHERE s.minute > clock() - interval '1 hour' GROUP BY s.queue),
+  present AS (SELECT q.name AS queue, count(*) AS workers FROM workers w CROSS JOIN LATERAL unnest(w.queues) AS q (name)
+              WHERE w.seen_at > clock() - w.lease_ttl GROUP BY q.name),
+  names AS (SELECT t.queue FROM ticketed t UNION SELECT l.queue FROM leased l UNION SELECT d.queue FROM dead d
+            UNION SELECT h.queue FROM hour h UNION SELECT p.queue FROM present p)
+  SELECT n.queue, coalesce(t.ready, 0), coalesce(t.upcoming, 0), coalesce(l.running, 0), coalesce(d.failed, 0), t.oldest,
+         coalesce(h.completed, 0), coalesce(h.retried, 0), coalesce(h.failed, 0), coalesce(p.workers, 0)
+  FROM names n LEFT JOIN ticketed t USING (queue) LEFT JOIN leased l USING (queue) LEFT JOIN dead d USING (queue)
+       LEFT JOIN hour h USING (queue) LEFT JOIN present p USING (queue)
+  ORDER BY n.queue
+$$;
+
+--
+-- Name: FUNCTION stats(); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.stats() IS 'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
+
+--
+-- Name: tidy(interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tidy(keep interval DEFAULT '30 days'::interval) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  DELETE FROM cancel_requests c WHERE c.task IN (
+    SELECT o.task FROM cancel_requests o
+    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status = 'running') FOR UPDATE SKIP LOCKED);
+  DELETE FROM task_stats s WHERE s.minute < clock() - keep;
+END $$;
+
+--
+-- Name: FUNCTION tidy(keep interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+
+--
+-- Name: unsettled(uuid, bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.unsettled(worker uuid, ids bigint[], leases bigint[]) RETURNS TABLE(id bigint, verdict text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Same lease, same worker and no longer running: this settlement, or an equal one before it, took place.
+  SELECT u.id, CASE WHEN t.status = 'running' AND t.lease = u.lease AND t.worker = unsettled.worker THEN 'held' ELSE 'lost' END
+  FROM unnest(ids, leases) AS u (id, lease) LEFT JOIN tasks t ON t.id = u.id
+  WHERE (t.lease = u.lease AND t.worker = unsettled.worker AND t.status <> 'running') IS NOT TRUE
+$$;
+
+--
+-- Name: FUNCTION unsettled(worker uuid, ids bigint[], leases bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.unsettled(worker uuid, ids bigint[], leases bigint[]) IS 'Private. Which of these tasks are not settled under their lease, and why. Locks nothing.';
+
+--
+-- Name: wake(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.wake(queue text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  -- NOTIFY holds a lock of the whole cluster through the commit, so it is sent only while a live
+  -- worker of this queue waits for it. This is a statement of its own, after the inserts, so that it
+  -- sees a flag committed while they ran; above READ COMMITTED it cannot see it, hence always notifies.
+  IF current_setting('transaction_isolation') = 'read committed' AND NOT EXISTS (
+       SELECT FROM workers w
+       WHERE w.wants_wake AND wake.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl) THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_notify(wake_channel(wake.queue), '');
+  RETURN true;
+END $$;
+
+--
+-- Name: FUNCTION wake(queue text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.wake(queue text) IS 'Wakes the workers of a queue if one wants it; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
+
+--
+-- Name: wake_channel(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.wake_channel(queue text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 'millrace_' || to_hex(hashtextextended(current_schema() || chr(1) || queue, 0))
+$$;
+
+--
+-- Name: FUNCTION wake_channel(queue text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.wake_channel(queue text) IS 'The NOTIFY channel that wakes workers of a queue. Anyone may call it; locks nothing.';
+
+--
+-- Name: want_wakes(uuid, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.want_wakes(worker uuid, wanted boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  UPDATE workers w SET wants_wake = wanted WHERE w.id = want_wakes.worker AND w.wants_wake <> wanted;
+END $$;
+
+--
+-- Name: FUNCTION want_wakes(worker uuid, wanted boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.want_wakes(worker uuid, wanted boolean) IS 'Private, for workers: whether an enqueue is to notify this worker. After setting it, poll until every transaction that was open then has ended: one of them may have looked before. Locks the worker''s row.';
+
+--
+-- Name: with_error(jsonb, integer, uuid, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE WHEN jsonb_array_length(errors) >= 10 THEN errors - 0 ELSE coalesce(errors, '[]') END
+         || jsonb_build_object('attempt', attempt, 'at', clock(), 'worker', worker, 'message', left(message, 4096))
+$$;
+
+--
+-- Name: FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters.';
+
+--
+-- Name: cancel_requests; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.cancel_requests (
+    task bigint NOT NULL,
+    requested_at timestamp with time zone DEFAULT millrace.clock() NOT NULL
+);
+
+--
+-- Name: TABLE cancel_requests; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.cancel_requests IS 'Private. Running tasks that somebody asked to cancel. While a task runs, only its worker and rescue write its row.';
+
+--
+-- Name: dead_letters; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.dead_letters AS
+ SELECT t.id,
+    t.kind,
+    t.queue,
+    t.priority,
+    t.attempt,
+    t.max_attempts,
+    t.dead_at,
+    ((t.errors -> '-1'::integer) ->> 'message'::text) AS last_error,
+    t.errors,
+    t.args
+   FROM millrace.tasks t
+  WHERE ((t.dead_at IS NOT NULL) AND (t.status = 'failed'::millrace.status));
+
+--
+-- Name: VIEW dead_letters; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.dead_letters IS 'Failed tasks: out of attempts, or failed for good.';
+
+--
+-- Name: leases; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.leases (
+    id bigint NOT NULL,
+    worker uuid NOT NULL,
+    claimed_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    task_ids bigint[] NOT NULL,
+    CONSTRAINT leases_task_ids_check CHECK ((cardinality(task_ids) > 0))
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
+
+--
+-- Name: TABLE leases; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.leases IS 'Private. One row per claimed batch: a worker''s right to its tasks. Ids are never reused.';
+
+--
+-- Name: leases_id_seq; Type: SEQUENCE; Schema: millrace; Owner: -
+--
+
+ALTER TABLE millrace.leases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.leases_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: migrations; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    min_compatible integer NOT NULL,
+    checksum text,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT migrations_check CHECK (((min_compatible >= 1) AND (min_compatible <= version))),
+    CONSTRAINT migrations_name_check CHECK ((name <> ''::text)),
+    CONSTRAINT migrations_version_check CHECK ((version > 0))
+);
+
+--
+-- Name: TABLE migrations; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.migrations IS 'The applied migrations. A binary may serve a newer schema while its own version is at least max(min_compatible). checksum is filled in by the runner.';
+
+--
+-- Name: tickets; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.tickets (
+    queue text NOT NULL,
+    bucket smallint NOT NULL,
+    run_at timestamp with time zone NOT NULL,
+    id bigint NOT NULL,
+    tid tid NOT NULL,
+    CONSTRAINT tickets_bucket_check CHECK (((bucket >= '-1'::integer) AND (bucket <= 4)))
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
+
+--
+-- Name: TABLE tickets; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.tickets IS 'Private. What can be claimed: exactly one row for each pending, scheduled or retrying task.';
+
+--
+-- Name: ready_tasks; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.ready_tasks AS
+ SELECT t.id,
+    t.kind,
+    t.queue,
+    t.status,
+    t.priority,
+    t.attempt,
+    t.max_attempts,
+    k.run_at,
+    t.created_at,
+    (k.bucket = '-1'::integer) AS suspect,
+    t.args
+   FROM (millrace.tickets k
+     JOIN millrace.tasks t ON ((t.id = k.id)))
+  WHERE (k.run_at <= millrace.clock());
+
+--
+-- Name: VIEW ready_tasks; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.ready_tasks IS 'Tasks that a worker may claim now.';
+
+--
+-- Name: workers; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.workers (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    queues text[] NOT NULL,
+    wants_wake boolean DEFAULT false NOT NULL,
+    lease_ttl interval NOT NULL,
+    started_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    seen_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    CONSTRAINT workers_lease_ttl_check CHECK (((lease_ttl >= '00:00:01'::interval) AND (lease_ttl <= '1 day'::interval))),
+    CONSTRAINT workers_queues_check CHECK ((cardinality(queues) > 0))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+--
+-- Name: TABLE workers; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
+
+--
+-- Name: running_tasks; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.running_tasks AS
+ SELECT t.id,
+    t.kind,
+    t.queue,
+    t.priority,
+    t.attempt,
+    t.max_attempts,
+    t.started_at,
+    t.timeout,
+    t.lease,
+    t.worker,
+    w.name AS worker_name,
+    w.host AS worker_host,
+    w.seen_at AS worker_seen_at,
+    t.args
+   FROM (((millrace.leases l
+     CROSS JOIN LATERAL unnest(l.task_ids) u(id))
+     JOIN millrace.tasks t ON (((t.id = u.id) AND (t.lease = l.id) AND (t.status = 'running'::millrace.status))))
+     LEFT JOIN millrace.workers w ON ((w.id = l.worker)));
+
+--
+-- Name: VIEW running_tasks; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.running_tasks IS 'Tasks in a lease, with the worker that holds it.';
+
+--
+-- Name: settings; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.settings (
+    singleton boolean DEFAULT true NOT NULL,
+    args_bytes_max integer DEFAULT 1048576 NOT NULL,
+    CONSTRAINT settings_args_bytes_max_check CHECK (((args_bytes_max >= 2) AND (args_bytes_max <= 268435456))),
+    CONSTRAINT settings_singleton_check CHECK (singleton)
+);
+
+--
+-- Name: TABLE settings; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.settings IS 'One row: limits that an operator may change with UPDATE.';
+
+--
+-- Name: COLUMN settings.args_bytes_max; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.settings.args_bytes_max IS 'Largest args accepted at enqueue, in bytes of their JSON text as PostgreSQL prints it. Default 1 MiB.';
+
+--
+-- Name: task_stats; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.task_stats (
+    minute timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    worker uuid NOT NULL,
+    completed bigint DEFAULT 0 NOT NULL,
+    retried bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    run_ms bigint DEFAULT 0 NOT NULL
+);
+
+--
+-- Name: TABLE task_stats; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.task_stats IS 'What each worker did, per minute; flushed by the worker with its heartbeat.';
+
+--
+-- Name: tasks_id_seq; Type: SEQUENCE; Schema: millrace; Owner: -
+--
+
+ALTER TABLE millrace.tasks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.tasks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
+-- Name: upcoming_tasks; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.upcoming_tasks AS
+ SELECT t.id,
+    t.kind,
+    t.queue,
+    t.status,
+    t.priority,
+    t.attempt,
+    t.max_attempts,
+    k.run_at,
+    t.created_at,
+    t.args
+   FROM (millrace.tickets k
+     JOIN millrace.tasks t ON ((t.id = k.id)))
+  WHERE (k.run_at > millrace.clock());
+
+--
+-- Name: VIEW upcoming_tasks; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.upcoming_tasks IS 'Tasks that wait for their time: scheduled or retrying.';
+
+--
+-- Name: worker_sessions; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.worker_sessions (
+    worker uuid NOT NULL,
+    pid integer NOT NULL,
+    backend_start timestamp with time zone NOT NULL
+);
+
+--
+-- Name: TABLE worker_sessions; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.worker_sessions IS 'Private. The database sessions of each worker; a dead worker''s are terminated before its tasks are rescued.';
+
+--
+-- Name: cancel_requests cancel_requests_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.cancel_requests
+    ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (task);
+
+--
+-- Name: leases leases_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (id);
+
+--
+-- Name: migrations migrations_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
+
+--
+-- Name: settings settings_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.settings
+    ADD CONSTRAINT settings_pkey PRIMARY KEY (singleton);
+
+--
+-- Name: task_stats task_stats_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.task_stats
+    ADD CONSTRAINT task_stats_pkey PRIMARY KEY (minute, queue, kind, worker);
+
+--
+-- Name: tasks tasks_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+--
+-- Name: worker_sessions worker_sessions_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.worker_sessions
+    ADD CONSTRAINT worker_sessions_pkey PRIMARY KEY (worker, pid, backend_start);
+
+--
+-- Name: workers workers_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+--
+-- Name: tasks_dead; Type: INDEX; Schema: millrace; Owner: -
+--
+
+CREATE INDEX tasks_dead ON millrace.tasks USING btree (dead_at) WHERE (dead_at IS NOT NULL);
+
+--
+-- Name: tickets_claim; Type: INDEX; Schema: millrace; Owner: -
+--
+
+CREATE INDEX tickets_claim ON millrace.tickets USING btree (queue, bucket, run_at, id);
+
+--
+-- PostgreSQL database dump complete
+--
+
