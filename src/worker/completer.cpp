@@ -1,0 +1,276 @@
+#include "worker/completer.hpp"
+
+#include "base/fault.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace millrace::worker {
+namespace {
+
+using postgres::ArrayText;
+using postgres::Params;
+
+// The arrays that name the tasks of a settlement.
+struct Names {
+  ArrayText ids, hints, leases;
+  explicit Names(const std::vector<Settlement>& part) {
+    for (const Settlement& one : part) {
+      ids.integer(one.id().value);
+      hints.text(one.hint());
+      leases.integer(one.batch->lease.value);
+    }
+  }
+};
+
+std::string array_of(const std::vector<LeaseId>& leases) {
+  ArrayText text;
+  for (const LeaseId lease : leases) text.integer(lease.value);
+  return std::move(text).take();
+}
+
+bool is_contention(const DatabaseError& e) { return e.sqlstate() == "55P03" || e.sqlstate() == "40P01" || e.sqlstate() == "40001"; }
+
+}  // namespace
+
+postgres::Connection& Completer::connection() {
+  if (!link_ || link_->broken()) {
+    link_.reset();
+    link_ = state_.connect("completer");
+  }
+  return *link_;
+}
+
+void Completer::run() {
+  using namespace std::chrono_literals;
+  for (;;) {
+    const auto patience = held_.empty() ? 200ms : 50ms;
+    std::vector<Settlement> batch = state_.outbox.take(Clock::now() + patience);
+    const bool closed = state_.outbox.closed();
+    if (closed && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + 10s;
+    std::move(held_.begin(), held_.end(), std::back_inserter(batch));
+    held_.clear();
+    if (batch.empty()) {
+      drop_done_leases();
+      if (closed) return;
+      continue;
+    }
+    flush(std::move(batch));
+    if (closed && Clock::now() > give_up_) return;
+  }
+}
+
+void Completer::flush(std::vector<Settlement> batch) {
+  constexpr std::size_t part_max = 2000;
+  for (const auto kind : {Settlement::Kind::complete, Settlement::Kind::fail, Settlement::Kind::release}) {
+    std::vector<Settlement> part;
+    for (Settlement& one : batch) {
+      if (one.batch == nullptr || one.kind != kind) continue;
+      part.push_back(std::move(one));
+      one.batch.reset();
+      if (part.size() == part_max) {
+        settle(part);
+        part.clear();
+      }
+    }
+    if (!part.empty()) settle(part);
+  }
+}
+
+void Completer::settle(std::vector<Settlement>& part) {
+  bool careful = false;
+  for (int failures = 0; Clock::now() < give_up_;) {
+    try {
+      base::fault_point("before-settle");
+      const auto exceptions = send(part, careful);
+      base::fault_point("after-settle");
+      conclude(part, exceptions);
+      return;
+    } catch (const ConnectionError& e) {
+      link_.reset();
+      state_.back_off(failures++, "completer", e);
+    } catch (const DatabaseError& e) {
+      if (is_contention(e)) {
+        careful = true;
+        continue;
+      }
+      if (part.size() == 1 && part[0].kind == Settlement::Kind::fail) {
+        state_.back_off(failures++, "completer", e);
+        continue;
+      }
+      break;
+    } catch (const Error&) {
+      break;
+    }
+  }
+  if (Clock::now() >= give_up_) {
+    state_.log->error("{} settlements could not be recorded before the end; their tasks will be rescued", part.size());
+    return;
+  }
+  // Something in one of them is refused by the database: find it, and record that instead.
+  if (part.size() > 1) {
+    for (Settlement& one : part) {
+      std::vector<Settlement> single;
+      single.push_back(std::move(one));
+      settle(single);
+    }
+    return;
+  }
+  Settlement& one = part[0];
+  state_.log->error("task {}: its settlement was refused by the database", one.id().value);
+  if (one.kind != Settlement::Kind::fail) {
+    one.kind = Settlement::Kind::fail;
+    one.text = "the database refused the result";
+    settle(part);
+  }
+}
+
+std::vector<Completer::Exception> Completer::send(const std::vector<Settlement>& part, bool careful) {
+  switch (part[0].kind) {
+    case Settlement::Kind::complete: return send_completions(part, careful);
+    case Settlement::Kind::fail: return send_failures(part, careful);
+    case Settlement::Kind::release: break;
+  }
+  return send_releases(part, careful);
+}
+
+namespace {
+template <class Exception>
+std::vector<Exception> exceptions_of(const postgres::Result& rows) {
+  std::vector<Exception> all;
+  for (int row = 0; row < rows.size(); ++row) {
+    if (!rows.is_null(row, 1)) all.push_back({rows.integer(row, 0), rows.text(row, 1) == "held"});
+  }
+  return all;
+}
+}  // namespace
+
+std::vector<Completer::Exception> Completer::send_completions(const std::vector<Settlement>& part, bool careful) {
+  Names names(part);
+  Params params;
+  params.text(state_.id).text(std::move(names.ids).take()).text(std::move(names.hints).take()).text(std::move(names.leases).take());
+  if (std::any_of(part.begin(), part.end(), [](const Settlement& one) { return !one.text.empty(); })) {
+    ArrayText results;
+    for (const Settlement& one : part) one.text.empty() ? results.null() : results.text(one.text);
+    params.text(std::move(results).take());
+  } else {
+    params.null();
+  }
+  const std::vector<LeaseId> done = state_.ledger.take_done();
+  params.text(array_of(done)).boolean(careful);
+  try {
+    return exceptions_of<Exception>(
+        connection().run(fmt::format("SELECT id, verdict FROM {}.complete($1, $2::bigint[], $3::tid[], $4::bigint[], $5::jsonb[], $6::bigint[], $7)", state_.schema), params));
+  } catch (...) {
+    state_.ledger.put_back_done(done);
+    throw;
+  }
+}
+
+std::vector<Completer::Exception> Completer::send_failures(const std::vector<Settlement>& part, bool careful) {
+  Names names(part);
+  ArrayText messages, finals, delays;
+  for (const Settlement& one : part) {
+    messages.text(one.text);
+    finals.boolean(one.final);
+    one.delay ? delays.text(fmt::format("{} milliseconds", one.delay->count())) : delays.null();
+  }
+  const auto rows = connection().run(
+      fmt::format("SELECT id, verdict, status, run_at FROM {}.fail($1, $2::bigint[], $3::bigint[], $4::text[], $5::boolean[], $6::interval[], $7)", state_.schema),
+      Params()
+          .text(state_.id)
+          .text(std::move(names.ids).take())
+          .text(std::move(names.leases).take())
+          .text(std::move(messages).take())
+          .text(std::move(finals).take())
+          .text(std::move(delays).take())
+          .boolean(careful));
+  dead_.clear();
+  for (int row = 0; row < rows.size(); ++row) {
+    if (rows.text(row, 2) == "failed") dead_.push_back(rows.integer(row, 0));
+  }
+  return exceptions_of<Exception>(rows);
+}
+
+std::vector<Completer::Exception> Completer::send_releases(const std::vector<Settlement>& part, bool careful) {
+  // One call per (delay, note): nearly always one.
+  std::map<std::pair<std::int64_t, std::string>, std::vector<Settlement>> alike;
+  for (const Settlement& one : part) alike[{one.delay.value_or(Milliseconds{0}).count(), one.text}].push_back(one);
+  std::vector<Exception> all;
+  for (const auto& [how, tasks] : alike) {
+    Names names(tasks);
+    const auto rows = connection().run(
+        fmt::format("SELECT id, verdict FROM {}.release($1, $2::bigint[], $3::bigint[], $4::interval, $5, $6)", state_.schema),
+        Params()
+            .text(state_.id)
+            .text(std::move(names.ids).take())
+            .text(std::move(names.leases).take())
+            .text(fmt::format("{} milliseconds", how.first))
+            .maybe(how.second.empty() ? std::nullopt : std::optional(how.second))
+            .boolean(careful));
+    for (const Exception& one : exceptions_of<Exception>(rows)) all.push_back(one);
+  }
+  return all;
+}
+
+void Completer::conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions) {
+  std::unordered_map<std::int64_t, bool> held;
+  for (const Exception& one : exceptions) held.emplace(one.id, one.held);
+  Tally::Lines lines;
+  std::int64_t released = 0;
+  std::int64_t lost = 0;
+  // Batches come grouped by kind more often than not: look a line up only when it changes.
+  Tally::Line* line = nullptr;
+  std::string_view kind;
+  for (const Settlement& one : part) {
+    if (!held.empty()) {
+      if (const auto found = held.find(one.id().value); found != held.end()) {
+        if (found->second) {
+          held_.push_back(one);
+          continue;
+        }
+        ++lost;
+        state_.log->warn("task {}: its lease {} was lost, so its end was not recorded", one.id().value, one.batch->lease.value);
+        state_.ledger.settled(one.batch->lease);
+        continue;
+      }
+    }
+    state_.ledger.settled(one.batch->lease);
+    if (one.kind == Settlement::Kind::release) {
+      ++released;
+      continue;
+    }
+    const std::string_view its_kind = one.batch->rows.text(one.row, 2);
+    if (line == nullptr || its_kind != kind) {
+      kind = its_kind;
+      line = &lines[{one.batch->queue, std::string(kind)}];
+    }
+    if (one.kind == Settlement::Kind::complete) {
+      ++line->completed;
+    } else if (std::find(dead_.begin(), dead_.end(), one.id().value) != dead_.end()) {
+      ++line->failed;
+      state_.log->error("task {} ({}) failed for good: {}", one.id().value, kind, one.text);
+    } else {
+      ++line->retried;
+      state_.log->warn("task {} ({}) failed and will be retried: {}", one.id().value, kind, one.text);
+    }
+  }
+  state_.tally.add(lines);
+  if (released > 0) state_.tally.released(released);
+  if (lost > 0) state_.tally.lost(lost);
+}
+
+void Completer::drop_done_leases() {
+  const std::vector<LeaseId> done = state_.ledger.take_done();
+  if (done.empty()) return;
+  try {
+    connection().run(fmt::format("SELECT {}.drop_leases($1, $2::bigint[])", state_.schema), Params().text(state_.id).text(array_of(done)));
+  } catch (const Error& e) {
+    // The heart of this or another worker drops them later.
+    state_.log->debug("completer: {}", e.what());
+  }
+}
+
+}  // namespace millrace::worker

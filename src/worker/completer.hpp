@@ -1,0 +1,41 @@
+// The thread that records how tasks ended.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "worker/state.hpp"
+
+namespace millrace::worker {
+
+/// Flushes the outbox as soon as the previous flush returns: no added latency when idle, big batches under load. A flush
+/// whose answer was lost is repeated: under the same lease that is success. docs/settling.md is its essay.
+class Completer {
+ public:
+  explicit Completer(State& state) : state_(state) {}
+  /// Until the outbox is closed and everything in it is recorded (or the database stays away for ten seconds).
+  void run();
+
+ private:
+  struct Exception {
+    std::int64_t id;
+    bool held;
+  };
+  void flush(std::vector<Settlement> batch);
+  void settle(std::vector<Settlement>& part);
+  std::vector<Exception> send(const std::vector<Settlement>& part, bool careful);
+  std::vector<Exception> send_completions(const std::vector<Settlement>& part, bool careful);
+  std::vector<Exception> send_failures(const std::vector<Settlement>& part, bool careful);
+  std::vector<Exception> send_releases(const std::vector<Settlement>& part, bool careful);
+  void conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions);
+  postgres::Connection& connection();
+  void drop_done_leases();
+
+  State& state_;
+  std::unique_ptr<postgres::Connection> link_;
+  std::vector<Settlement> held_;  // somebody else has their rows: tried again with the next flush
+  std::vector<std::int64_t> dead_;  // ids that a send of failures ended for good
+  Clock::time_point give_up_ = Clock::time_point::max();
+};
+
+}  // namespace millrace::worker

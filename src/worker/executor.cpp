@@ -1,0 +1,150 @@
+#include "worker/executor.hpp"
+
+#include "base/fault.hpp"
+#include "base/json_text.hpp"
+#include "base/text.hpp"
+#include "base/time_text.hpp"
+
+#include <millrace/limits.hpp>
+
+#include <fmt/format.h>
+
+namespace millrace::worker {
+namespace {
+
+class Run final : public Context {
+ public:
+  Run(const State& state, const Serving& serving, Slot& slot, const Claimed& task)
+      : state_(state), serving_(serving), slot_(slot), task_(task), timeout_(task.timeout()) {
+    if (timeout_) deadline_ = Clock::now() + *timeout_;
+    slot_.begin(task_, deadline_);
+  }
+  [[nodiscard]] TaskId task_id() const noexcept override { return task_.id(); }
+  [[nodiscard]] std::string_view kind() const noexcept override { return task_.kind(); }
+  [[nodiscard]] std::string_view queue() const noexcept override { return serving_.lane.queue(); }
+  [[nodiscard]] std::string_view args() const noexcept override { return task_.args(); }
+  [[nodiscard]] int attempt() const noexcept override { return task_.attempt(); }
+  [[nodiscard]] int max_attempts() const noexcept override { return task_.max_attempts(); }
+  [[nodiscard]] LeaseId lease() const noexcept override { return task_.batch->lease; }
+  [[nodiscard]] std::string_view worker_id() const noexcept override { return state_.id; }
+  [[nodiscard]] Time scheduled_at() const override { return task_.run_at().value_or(Time{}); }
+  [[nodiscard]] Time started_at() const override { return base::parse_time(task_.batch->started_at).value_or(Time{}); }
+  [[nodiscard]] std::optional<Milliseconds> timeout() const noexcept override { return timeout_; }
+  [[nodiscard]] std::optional<Clock::time_point> deadline() const noexcept override { return deadline_; }
+  [[nodiscard]] std::stop_token stop_token() const noexcept override { return slot_.token(); }
+
+ private:
+  const State& state_;
+  const Serving& serving_;
+  Slot& slot_;
+  const Claimed& task_;
+  std::optional<Milliseconds> timeout_;
+  std::optional<Clock::time_point> deadline_;
+};
+
+std::string why_stopped(StopCause cause, std::optional<Milliseconds> timeout) {
+  switch (cause) {
+    case StopCause::timeout: return fmt::format("timed out after {} ms", timeout.value_or(Milliseconds{}).count());
+    case StopCause::cancel: return "stopped because it was cancelled";
+    case StopCause::lease_lost: return "stopped because the lease was lost";
+    case StopCause::shutdown: return "stopped because the worker shuts down";
+    case StopCause::none: break;
+  }
+  return {};
+}
+
+// Fills in how the handler's word, kept or thrown, settles the task.
+void settle_as(Settlement& settlement, const Retry& retry) {
+  settlement.kind = Settlement::Kind::fail;
+  settlement.text = retry.reason;
+  settlement.delay = std::max(retry.delay, Milliseconds{0});
+}
+void settle_as(Settlement& settlement, const Fail& fail) {
+  settlement.kind = Settlement::Kind::fail;
+  settlement.text = fail.reason;
+  settlement.final = true;
+}
+void settle_as(Settlement& settlement, const Snooze& snooze) {
+  settlement.kind = Settlement::Kind::release;
+  settlement.delay = std::max(snooze.delay, Milliseconds{0});
+}
+void settle_as(Settlement& settlement, std::string problem) {
+  settlement.kind = Settlement::Kind::fail;
+  settlement.text = std::move(problem);
+}
+
+void call(const RawHandler& handler, Context& context, Settlement& settlement) {
+  try {
+    auto state = handler(context).state();
+    switch (state.index()) {
+      case 0:
+        settlement.text = std::get<0>(std::move(state));
+        if (!settlement.text.empty()) base::check_json("result", settlement.text, false);
+        break;
+      case 1: settle_as(settlement, std::get<1>(state)); break;
+      case 2: settle_as(settlement, std::get<2>(state)); break;
+      default: settle_as(settlement, std::get<3>(state)); break;
+    }
+  } catch (const Retry& retry) {
+    settle_as(settlement, retry);
+  } catch (const Fail& fail) {
+    settle_as(settlement, fail);
+  } catch (const Snooze& snooze) {
+    settle_as(settlement, snooze);
+  } catch (const std::exception& e) {
+    settle_as(settlement, std::string(e.what()));
+  } catch (...) {
+    settle_as(settlement, std::string("the handler threw something that is no std::exception"));
+  }
+}
+
+// Runs one task and settles it, unless its settlement was taken from it.
+void run_task(State& state, Serving& serving, Slot& slot, const Claimed& task) {
+  Settlement settlement{.batch = task.batch, .row = task.row};
+  const auto handler = state.handlers.find(task.kind());
+  if (handler == state.handlers.end()) {
+    settlement.kind = Settlement::Kind::release;
+    settlement.text = fmt::format("worker {} has no handler for kind \"{}\"; given back for 30 s", state.options.name, task.kind());
+    settlement.delay = Milliseconds(30'000);
+    state.log->warn("task {}: {}", task.id().value, settlement.text);
+    state.outbox.add(std::move(settlement));
+    return;
+  }
+  Run run(state, serving, slot, task);
+  // The heart keeps the deadlines; it may be asleep for longer than this one.
+  if (run.timeout()) state.heart_bell.ring();
+  base::fault_point("before-handler");
+  call(handler->second, run, settlement);
+  base::fault_point("after-handler");
+  const Slot::End end = slot.end();
+  if (end.abandoned) return;
+  if (settlement.kind == Settlement::Kind::fail && end.cause != StopCause::none && !settlement.final) {
+    if (end.cause == StopCause::shutdown) {
+      // It stopped because we asked it to: not its fault, so not counted.
+      settlement = Settlement{.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row};
+    } else {
+      settlement.text = fmt::format("{}: {}", why_stopped(end.cause, run.timeout()), settlement.text);
+    }
+  }
+  if (settlement.kind != Settlement::Kind::complete) settlement.text = base::storable(settlement.text, limits::error_characters_max);
+  state.outbox.add(std::move(settlement));
+}
+
+}  // namespace
+
+void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) {
+  std::optional<Clock::duration> took;
+  while (const auto task = serving.lane.take(took)) {
+    const auto begin = Clock::now();
+    if (task->batch->lost) {
+      // Rescued meanwhile: it runs, or will run, elsewhere.
+      state->ledger.settled(task->batch->lease);
+      state->tally.lost(1);
+    } else {
+      run_task(*state, serving, slot, *task);
+    }
+    took = Clock::now() - begin;
+  }
+}
+
+}  // namespace millrace::worker

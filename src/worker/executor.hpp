@@ -1,0 +1,14 @@
+// The thread that runs handlers.
+#pragma once
+
+#include <memory>
+
+#include "worker/state.hpp"
+
+namespace millrace::worker {
+
+/// Runs tasks of one queue, in one slot, until its lane is closed. Owns a share of the state, because a handler that
+/// does not obey may outlive the worker.
+void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot);
+
+}  // namespace millrace::worker

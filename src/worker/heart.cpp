@@ -1,0 +1,153 @@
+#include "worker/heart.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace millrace::worker {
+namespace {
+
+using namespace std::chrono_literals;
+using postgres::ArrayText;
+using postgres::Params;
+
+// The elements of an array of plain texts or numbers; names with commas, quotes or braces come quoted.
+std::vector<std::string> elements(std::string_view array) {
+  std::vector<std::string> all;
+  std::string one;
+  bool quoted = false;
+  bool any = false;
+  for (std::size_t i = 1; i + 1 < array.size(); ++i) {
+    const char c = array[i];
+    if (quoted && c == '\\') {
+      one += array[++i];
+    } else if (c == '"') {
+      quoted = !quoted;
+      any = true;
+    } else if (c == ',' && !quoted) {
+      all.push_back(std::exchange(one, {}));
+    } else {
+      one += c;
+      any = true;
+    }
+  }
+  if (any) all.push_back(one);
+  return all;
+}
+
+}  // namespace
+
+void Heart::run() {
+  auto next_beat = Clock::now();
+  for (int failures = 0; state_.beating;) {
+    const auto deadline = watch_deadlines();
+    if (Clock::now() >= next_beat) {
+      try {
+        if (!link_ || link_->broken()) {
+          link_.reset();
+          link_ = state_.connect("heart");
+        }
+        beat();
+        failures = 0;
+      } catch (const ConnectionError& e) {
+        link_.reset();
+        state_.back_off(failures++, "heart", e);
+        continue;
+      } catch (const Error& e) {
+        state_.log->warn("heart: {}", e.what());
+      }
+      next_beat = Clock::now() + state_.options.heartbeat;
+    }
+    state_.heart_bell.wait_until(std::min(next_beat, deadline));
+  }
+  try {
+    if (link_) flush_stats();
+  } catch (const Error& e) {
+    state_.log->debug("heart: {}", e.what());
+  }
+}
+
+void Heart::beat() {
+  const auto rows = link_->run(fmt::format("SELECT registered, lost, cancelled, suspects FROM {}.heartbeat($1, $2::bigint[])", state_.schema),
+                               Params().text(state_.id).text(state_.ledger.named()));
+  if (!rows.boolean(0, 0)) {
+    state_.log->warn("heart: this worker was taken for dead and its tasks were rescued; registering again");
+    state_.lose(state_.ledger.lose_all());
+    state_.register_worker(*link_);
+    if (state_.options.listen) link_->run(fmt::format("SELECT {}.attach_session($1)", state_.schema), Params().text(state_.id));
+    state_.claimer_bell.ring();
+  } else {
+    std::vector<LeaseId> lost;
+    for (const std::string& lease : elements(rows.text(0, 1))) lost.push_back({std::stoll(lease)});
+    state_.lose(state_.ledger.lose(lost));
+    for (const std::string& task : elements(rows.text(0, 2))) {
+      for (const auto& serving : state_.queues) {
+        for (const auto& slot : serving->slots) slot->stop_if_task({std::stoll(task)}, StopCause::cancel);
+      }
+    }
+    const auto suspects = elements(rows.text(0, 3));
+    for (const auto& serving : state_.queues) {
+      if (std::find(suspects.begin(), suspects.end(), serving->lane.queue()) != suspects.end()) {
+        serving->suspects = true;
+        state_.claimer_bell.ring();
+      }
+    }
+  }
+  flush_stats();
+  give_back_stale();
+  const auto rescued = link_->run(fmt::format("SELECT dead_workers, rescued FROM {}.rescue()", state_.schema));
+  if (rescued.integer(0, 1) > 0) {
+    state_.log->warn("heart: rescued {} tasks of {} dead workers", rescued.integer(0, 1), rescued.integer(0, 0));
+    for (const auto& serving : state_.queues) serving->suspects = true;
+    state_.claimer_bell.ring();
+  }
+  if (Clock::now() >= next_tidy_) {
+    link_->run(fmt::format("SELECT {}.tidy()", state_.schema));
+    next_tidy_ = Clock::now() + 60s;
+  }
+}
+
+void Heart::flush_stats() {
+  const Tally::Lines lines = state_.tally.take();
+  if (lines.empty()) return;
+  ArrayText queues, kinds, completed, retried, failed, run_ms;
+  for (const auto& [key, line] : lines) {
+    queues.text(key.first);
+    kinds.text(key.second);
+    completed.integer(line.completed);
+    retried.integer(line.retried);
+    failed.integer(line.failed);
+    run_ms.integer(line.run_ns / 1'000'000);
+  }
+  link_->run(fmt::format("SELECT {}.record_stats($1, $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])", state_.schema),
+             Params()
+                 .text(state_.id)
+                 .text(std::move(queues).take())
+                 .text(std::move(kinds).take())
+                 .text(std::move(completed).take())
+                 .text(std::move(retried).take())
+                 .text(std::move(failed).take())
+                 .text(std::move(run_ms).take()));
+}
+
+// Prefetched for handlers that were quick then and are slow now: another worker may be free for them.
+void Heart::give_back_stale() {
+  for (const auto& serving : state_.queues) {
+    for (const Claimed& task : serving->lane.withdraw(Clock::now() - 2s)) {
+      state_.outbox.add({.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row});
+    }
+  }
+}
+
+Clock::time_point Heart::watch_deadlines() {
+  auto next = Clock::time_point::max();
+  const auto now = Clock::now();
+  for (const auto& serving : state_.queues) {
+    for (const auto& slot : serving->slots) {
+      if (const auto deadline = slot->check_deadline(now)) next = std::min(next, *deadline);
+    }
+  }
+  return next;
+}
+
+}  // namespace millrace::worker

@@ -1,0 +1,27 @@
+// The thread that says that the worker lives, watches deadlines, and does maintenance in turn with other workers.
+#pragma once
+
+#include <memory>
+
+#include "worker/state.hpp"
+
+namespace millrace::worker {
+
+/// Beats until state.beating is false, so also while the worker drains. docs/liveness.md is its essay.
+class Heart {
+ public:
+  explicit Heart(State& state) : state_(state) {}
+  void run();
+
+ private:
+  void beat();
+  void flush_stats();
+  void give_back_stale();
+  Clock::time_point watch_deadlines();
+
+  State& state_;
+  std::unique_ptr<postgres::Connection> link_;
+  Clock::time_point next_tidy_{};
+};
+
+}  // namespace millrace::worker

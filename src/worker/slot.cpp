@@ -1,0 +1,73 @@
+#include "worker/slot.hpp"
+
+namespace millrace::worker {
+
+void Slot::begin(const Claimed& task, std::optional<Clock::time_point> deadline) {
+  const std::lock_guard lock(mutex_);
+  task_ = task;
+  deadline_ = deadline;
+  cause_ = StopCause::none;
+  abandoned_ = false;
+}
+
+Slot::End Slot::end() {
+  const std::lock_guard lock(mutex_);
+  task_.reset();
+  deadline_.reset();
+  source_ = std::stop_source(std::nostopstate);
+  return {cause_, abandoned_};
+}
+
+std::stop_token Slot::token() {
+  const std::lock_guard lock(mutex_);
+  if (!source_.stop_possible()) {
+    source_ = std::stop_source();
+    if (cause_ != StopCause::none) source_.request_stop();
+  }
+  return source_.get_token();
+}
+
+template <class Matches>
+void Slot::stop_matching(StopCause cause, const Matches& matches) {
+  std::stop_source source(std::nostopstate);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!task_ || cause_ != StopCause::none || !matches(*task_)) return;
+    cause_ = cause;
+    source = source_;
+  }
+  // Outside the lock: the handler's stop callbacks run in here.
+  if (source.stop_possible()) source.request_stop();
+}
+
+void Slot::stop_if_task(TaskId task, StopCause cause) {
+  stop_matching(cause, [&](const Claimed& running) { return running.id() == task; });
+}
+
+void Slot::stop_if_lease(LeaseId lease, StopCause cause) {
+  stop_matching(cause, [&](const Claimed& running) { return running.batch->lease == lease; });
+}
+
+void Slot::stop(StopCause cause) {
+  stop_matching(cause, [](const Claimed&) { return true; });
+}
+
+std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!task_ || !deadline_) return {};
+    if (*deadline_ > now) return deadline_;
+    deadline_.reset();
+  }
+  stop(StopCause::timeout);
+  return {};
+}
+
+std::optional<Claimed> Slot::abandon() {
+  const std::lock_guard lock(mutex_);
+  if (!task_) return {};
+  abandoned_ = true;
+  return task_;
+}
+
+}  // namespace millrace::worker

@@ -1,0 +1,65 @@
+// What the threads of one worker share.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <spdlog/logger.h>
+
+#include <millrace/worker.hpp>
+
+#include "postgres/connection.hpp"
+#include "worker/bell.hpp"
+#include "worker/lane.hpp"
+#include "worker/ledger.hpp"
+#include "worker/outbox.hpp"
+#include "worker/slot.hpp"
+#include "worker/tally.hpp"
+
+namespace millrace::worker {
+
+/// A lane with what only the claimer and the heart know of it.
+struct Serving {
+  Serving(const WorkerQueue& queue, int batch, Bell& claimer) : lane(queue.name, queue.concurrency, batch, claimer) {}
+  Lane lane;
+  std::vector<std::unique_ptr<Slot>> slots{};
+  std::atomic<bool> suspects{false};  ///< Suspects wait in this queue: see docs/liveness.md.
+};
+
+struct State {
+  explicit State(WorkerOptions given);
+
+  /// A session of this worker; attached, so that rescue can end it.
+  [[nodiscard]] std::unique_ptr<postgres::Connection> connect(const char* role) const;
+  void register_worker(postgres::Connection& connection) const;
+  /// Waits out a lost connection: longer with each failure, never past `stopping`.
+  void back_off(int failures, const char* role, const std::exception& error);
+  /// Its leases are gone: what has not begun must not begin, what runs is asked to stop.
+  void lose(const std::vector<LeaseId>& leases);
+  [[nodiscard]] bool idle();
+
+  WorkerOptions options;
+  std::shared_ptr<spdlog::logger> log;
+  std::string id;  ///< UUID.
+  std::string host;
+  std::string schema;  ///< Quoted.
+  std::map<std::string, RawHandler, std::less<>> handlers{};
+
+  Bell claimer_bell{};
+  Bell heart_bell{};
+  std::vector<std::unique_ptr<Serving>> queues{};
+  Ledger ledger{};
+  Outbox outbox{};
+  Tally tally{};
+  std::atomic<bool> claiming{true};
+  std::atomic<bool> beating{true};
+  std::atomic<bool> listening{true};
+  std::atomic<int> wakes{0};
+  int listener_fd = -1;  ///< eventfd that ends the listener's wait
+};
+
+}  // namespace millrace::worker

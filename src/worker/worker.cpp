@@ -1,0 +1,217 @@
+#include <millrace/worker.hpp>
+
+#include "base/text.hpp"
+#include "engine/schema_check.hpp"
+#include "worker/claimer.hpp"
+#include "worker/completer.hpp"
+#include "worker/executor.hpp"
+#include "worker/heart.hpp"
+#include "worker/listener.hpp"
+#include "worker/signals.hpp"
+#include "worker/state.hpp"
+
+#include <millrace/limits.hpp>
+
+#include <fmt/format.h>
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <thread>
+
+namespace millrace {
+
+using worker::Clock;
+using worker::Settlement;
+using worker::State;
+using worker::StopCause;
+
+struct Worker::Impl {
+  explicit Impl(WorkerOptions options) : state(std::make_shared<State>(std::move(options))), stop_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    state->listener_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  }
+  ~Impl() {
+    ::close(stop_fd);
+    ::close(state->listener_fd);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  Impl(Impl&&) = delete;
+  Impl& operator=(Impl&&) = delete;
+
+  void start();
+  bool stop();
+  void release_unstarted();
+  bool wait_until_ended(Clock::time_point until);
+  int release_running();
+  void say_goodbye();
+
+  std::shared_ptr<State> state;
+  std::mutex lifecycle;
+  bool started = false;
+  std::atomic<bool> hurry{false};  // a second signal: no more grace
+  int stop_fd;
+  std::thread claimer, completer, heart, listener;
+  std::vector<std::thread> executors;
+};
+
+void Worker::Impl::start() {
+  const std::lock_guard lock(lifecycle);
+  if (started) throw StateError("the worker was started already");
+  auto link = std::make_unique<postgres::Connection>(postgres::Dial{.url = state->options.database,
+                                                                    .application = "millrace worker claimer",
+                                                                    .schema = state->options.schema,
+                                                                    .session = state->options.listen});
+  engine::check_schema(*link, state->options.schema);
+  state->register_worker(*link);
+  if (state->options.listen) link->run(fmt::format("SELECT {}.attach_session($1)", state->schema), postgres::Params().text(state->id));
+  started = true;
+  for (const auto& serving : state->queues) {
+    for (const auto& slot : serving->slots) {
+      executors.emplace_back([shared = state, queue = serving.get(), own = slot.get()] { worker::execute(shared, *queue, *own); });
+    }
+  }
+  completer = std::thread([this] { worker::Completer(*state).run(); });
+  heart = std::thread([this] { worker::Heart(*state).run(); });
+  if (state->options.listen) listener = std::thread([this] { worker::listen(*state); });
+  claimer = std::thread([this, open = std::move(link)]() mutable { worker::Claimer(*state, std::move(open)).run(); });
+  std::string served;
+  for (const WorkerQueue& queue : state->options.queues) served += fmt::format("{}{} ({})", served.empty() ? "" : ", ", queue.name, queue.concurrency);
+  state->log->info("worker {} serves {}", state->options.name, served);
+}
+
+void Worker::Impl::release_unstarted() {
+  for (const auto& serving : state->queues) {
+    for (const worker::Claimed& task : serving->lane.withdraw()) {
+      state->outbox.add({.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row});
+    }
+    serving->lane.close();
+  }
+}
+
+bool Worker::Impl::wait_until_ended(Clock::time_point until) {
+  using namespace std::chrono_literals;
+  for (;;) {
+    if (state->idle()) return true;
+    if (Clock::now() >= until || hurry) return false;
+    std::this_thread::sleep_for(2ms);
+  }
+}
+
+int Worker::Impl::release_running() {
+  int stragglers = 0;
+  for (const auto& serving : state->queues) {
+    for (const auto& slot : serving->slots) {
+      if (const auto task = slot->abandon()) {
+        ++stragglers;
+        state->tally.straggled();
+        state->log->error("task {} did not stop when asked; it is released and its thread left behind", task->id().value);
+        state->outbox.add({.kind = Settlement::Kind::release, .batch = task->batch, .row = task->row});
+      }
+    }
+  }
+  return stragglers;
+}
+
+void Worker::Impl::say_goodbye() {
+  try {
+    const auto link = state->connect("goodbye");
+    link->run(fmt::format("SELECT {}.deregister_worker($1)", state->schema), postgres::Params().text(state->id));
+  } catch (const Error& e) {
+    state->log->warn("the worker could not say goodbye and will be rescued: {}", e.what());
+  }
+}
+
+bool Worker::Impl::stop() {
+  const std::lock_guard lock(lifecycle);
+  if (!started) return true;
+  started = false;
+  state->log->info("worker {} stops: no more claims", state->options.name);
+  state->claiming = false;
+  state->claimer_bell.ring();
+  claimer.join();
+  release_unstarted();
+  bool ended = wait_until_ended(Clock::now() + state->options.grace);
+  if (!ended) {
+    state->log->warn("worker {}: grace is over; asking what still runs to stop", state->options.name);
+    hurry = false;
+    for (const auto& serving : state->queues) {
+      for (const auto& slot : serving->slots) slot->stop(StopCause::shutdown);
+    }
+    ended = wait_until_ended(Clock::now() + state->options.stop_patience);
+  }
+  const int stragglers = ended ? 0 : release_running();
+  state->outbox.close();
+  completer.join();
+  state->beating = false;
+  state->heart_bell.ring();
+  heart.join();
+  state->listening = false;
+  if (listener.joinable()) {
+    ::eventfd_write(state->listener_fd, 1);
+    listener.join();
+  }
+  for (std::thread& executor : executors) {
+    // A thread that runs a handler which does not obey cannot be joined; it holds its share of the state.
+    if (stragglers > 0) executor.detach();
+    else executor.join();
+  }
+  executors.clear();
+  say_goodbye();
+  state->log->info("worker {} stopped", state->options.name);
+  return stragglers == 0;
+}
+
+Worker::Worker(WorkerOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+Worker::~Worker() { stop(); }
+
+void Worker::handle_raw(std::string kind, RawHandler handler) {
+  base::check_name("kind", kind, limits::kind_bytes_max);
+  const std::lock_guard lock(impl_->lifecycle);
+  if (impl_->started) throw StateError("handlers are added before the worker starts");
+  if (!handler) throw InvalidArgument("handler", "is empty");
+  if (!impl_->state->handlers.emplace(kind, std::move(handler)).second) throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
+}
+
+void Worker::run() {
+  const worker::Signals signals;
+  start();
+  pollfd watched[2] = {{signals.fd(), POLLIN, 0}, {impl_->stop_fd, POLLIN, 0}};
+  while (::poll(watched, 2, -1) < 0 && errno == EINTR) {
+  }
+  char byte = 0;
+  [[maybe_unused]] auto count = ::read(signals.fd(), &byte, 1);
+  // A second signal ends the grace.
+  std::atomic<bool> over{false};
+  std::thread impatience([&] {
+    pollfd again = {signals.fd(), POLLIN, 0};
+    while (!over) {
+      if (::poll(&again, 1, 50) > 0) {
+        char another = 0;
+        count = ::read(signals.fd(), &another, 1);
+        impl_->hurry = true;
+      }
+    }
+  });
+  stop();
+  over = true;
+  impatience.join();
+}
+
+void Worker::start() { impl_->start(); }
+
+bool Worker::stop() {
+  ::eventfd_write(impl_->stop_fd, 1);
+  return impl_->stop();
+}
+
+const std::string& Worker::id() const noexcept { return impl_->state->id; }
+
+WorkerCounts Worker::counts() const {
+  WorkerCounts counts = impl_->state->tally.totals();
+  for (const auto& serving : impl_->state->queues) counts.active += serving->lane.running();
+  return counts;
+}
+
+}  // namespace millrace
