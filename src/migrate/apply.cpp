@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 constexpr int attempts_max = 24;
 // Whoever queued up behind our own lock request gets through before the next attempt.
-constexpr auto pause_between_attempts = 250ms;
+constexpr auto pause_between_attempts = 100ms;
 constexpr auto lock_poll_interval = 50ms;
 
 bool is_repeatable(const DatabaseError& error) { return error.sqlstate() == "55P03" || error.sqlstate() == "40P01"; }
