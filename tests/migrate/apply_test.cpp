@@ -56,7 +56,7 @@ TEST_CASE("up and down stop where they are told to") {
   CHECK_THROWS_AS(schema.migrator().up(newest + 1), InvalidArgument);
   CHECK_THROWS_AS(schema.migrator().up(-1), InvalidArgument);
   CHECK_THROWS_AS(schema.migrator().down(-1), InvalidArgument);
-  CHECK_THROWS_AS(schema.migrator().print(3, 2), InvalidArgument);
+  CHECK_THROWS_AS((void)schema.migrator().print(3, 2), InvalidArgument);
 }
 
 TEST_CASE("a migration that fails leaves nothing behind and is named") {

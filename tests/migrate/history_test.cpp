@@ -97,6 +97,6 @@ TEST_CASE("a table migrations of some other tool is left alone") {
   schema.connection().script("CREATE SCHEMA " + schema.name());
   schema.sql("CREATE TABLE @migrations (id serial PRIMARY KEY, migration text, batch integer)");
   CHECK_THROWS_WITH_AS(schema.migrator().up(), doctest::Contains("not Millrace's"), SchemaError);
-  CHECK_THROWS_AS(schema.migrator().status(), SchemaError);
+  CHECK_THROWS_AS((void)schema.migrator().status(), SchemaError);
   CHECK_FALSE(schema.has("tasks"));
 }
