@@ -1,0 +1,63 @@
+# Every target is a thin name for what can also be typed by hand; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+JOBS ?= 2
+LAUNCHER := $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+SUPPRESS := $(CURDIR)/cmake
+.PHONY: help deps demo test lint sanitize check bench bench-peers format format-check build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what is missing (apt); does nothing when all is there
+	@scripts/install-deps
+
+demo: deps ## build the release and watch real tasks go through a private PostgreSQL
+	@cmake --preset release $(LAUNCHER) >/dev/null
+	@cmake --build --preset release --target millrace_cli -j $(JOBS)
+	@scripts/demo "$(CURDIR)/build/release"
+
+test: deps ## build with fault points, run every test, check the format
+	@cmake --preset dev $(LAUNCHER) >/dev/null
+	@cmake --build --preset dev -j $(JOBS)
+	@ctest --preset dev -j $(JOBS)
+	@$(MAKE) --no-print-directory format-check
+
+lint: deps ## build with clang and its warnings, run clang-tidy
+	@cmake --preset clang $(LAUNCHER) >/dev/null
+	@cmake --build --preset clang -j $(JOBS)
+	@run-clang-tidy -quiet -j $(JOBS) -p build/clang '^$(CURDIR)/(src|cli)/.*\.cpp$$'
+
+sanitize: deps ## the tests under AddressSanitizer, UBSan and ThreadSanitizer
+	@cmake --preset asan $(LAUNCHER) >/dev/null
+	@cmake --build --preset asan -j $(JOBS)
+	@LSAN_OPTIONS=suppressions=$(SUPPRESS)/lsan.supp:print_suppressions=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+		ctest --preset asan -j $(JOBS) -L 'unit|engine' --no-tests=error
+	@cmake --preset tsan $(LAUNCHER) >/dev/null
+	@cmake --build --preset tsan -j $(JOBS)
+	@TSAN_OPTIONS=suppressions=$(SUPPRESS)/tsan.supp:halt_on_error=1:second_deadlock_stack=1 \
+		ctest --preset tsan -j $(JOBS) -L concurrency --no-tests=error
+
+check: test lint sanitize ## test, lint and sanitize
+
+bench: deps ## every benchmark beside its ceiling, on a private cluster
+	@cmake --preset release $(LAUNCHER) >/dev/null
+	@cmake --build --preset release --target millrace_cli -j $(JOBS)
+	@scripts/bench "$(CURDIR)/build/release"
+
+bench-peers: bench ## the same scenarios on graphile-worker and pg-boss, interleaved
+	@bench/peers/run "$(CURDIR)/build/release"
+
+format: ## format every C++ file in place
+	@git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format -i
+
+format-check:
+	@git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run --Werror
+
+build: deps ## build the release
+	@cmake --preset release $(LAUNCHER)
+	@cmake --build --preset release -j $(JOBS)
+
+clean: ## remove everything that was built
+	@rm -rf build
