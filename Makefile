@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 JOBS ?= 2
 LAUNCHER := $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-SUPPRESS := $(CURDIR)/cmake
+SUPPRESS := $(CURDIR)/tests/support
 .PHONY: help deps demo test lint sanitize check bench bench-peers format format-check build clean
 
 help: ## list the targets
@@ -32,7 +32,7 @@ lint: deps ## build with clang and its warnings, run clang-tidy
 sanitize: deps ## the tests under AddressSanitizer, UBSan and ThreadSanitizer
 	@cmake --preset asan $(LAUNCHER) >/dev/null
 	@cmake --build --preset asan -j $(JOBS)
-	@LSAN_OPTIONS=suppressions=$(SUPPRESS)/lsan.supp:print_suppressions=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	@UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 		ctest --preset asan -j $(JOBS) -L 'unit|engine' --no-tests=error
 	@cmake --preset tsan $(LAUNCHER) >/dev/null
 	@cmake --build --preset tsan -j $(JOBS)

@@ -105,6 +105,7 @@ std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::
                                                road(filter.status, base::quote_identifier(schema)), where, filter.limit),
                                    params);
   std::vector<TaskRecord> tasks;
+  tasks.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) tasks.push_back(record_of(rows, row));
   return tasks;
 }

@@ -25,6 +25,7 @@ std::optional<std::vector<LedgerRow>> read_ledger(postgres::Connection& connecti
   const postgres::Result found = connection.run(fmt::format(
       "SELECT version, name, min_compatible, checksum, applied_at FROM {}.migrations ORDER BY version", base::quote_identifier(schema)));
   std::vector<LedgerRow> rows;
+  rows.reserve(static_cast<std::size_t>(found.size()));
   for (int i = 0; i < found.size(); ++i) {
     rows.push_back({.version = static_cast<int>(found.integer(i, 0)),
                     .name = std::string(found.text(i, 1)),
@@ -42,6 +43,7 @@ std::vector<std::string> checksums(postgres::Connection& connection, const std::
       connection.run("SELECT encode(sha256(convert_to(up, 'UTF8')), 'hex') FROM unnest($1::text[]) WITH ORDINALITY AS u (up, n) ORDER BY n",
                      postgres::Params().text(std::move(texts).take()));
   std::vector<std::string> all;
+  all.reserve(static_cast<std::size_t>(sums.size()));
   for (int i = 0; i < sums.size(); ++i) all.emplace_back(sums.text(i, 0));
   return all;
 }

@@ -69,7 +69,7 @@ void Completer::flush(std::vector<Settlement> batch) {
     for (Settlement& one : batch) {
       if (one.batch == nullptr || one.kind != kind) continue;
       part.push_back(std::move(one));
-      one.batch.reset();
+      one.batch.reset();  // NOLINT(bugprone-use-after-move): emptied on purpose, it marks what is settled
       if (part.size() == part_max) {
         settle(part);
         part.clear();

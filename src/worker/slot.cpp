@@ -29,13 +29,12 @@ std::stop_token Slot::token() {
 
 template <class Matches>
 void Slot::stop_matching(StopCause cause, const Matches& matches) {
-  std::stop_source source(std::nostopstate);
-  {
+  std::stop_source source = [&] {
     const std::lock_guard lock(mutex_);
-    if (!task_ || cause_ != StopCause::none || !matches(*task_)) return;
+    if (!task_ || cause_ != StopCause::none || !matches(*task_)) return std::stop_source(std::nostopstate);
     cause_ = cause;
-    source = source_;
-  }
+    return source_;
+  }();
   // Outside the lock: the handler's stop callbacks run in here.
   if (source.stop_possible()) source.request_stop();
 }
