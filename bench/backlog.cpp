@@ -1,8 +1,8 @@
-// bench backlog: what a claim costs with a million tasks waiting, against ten thousand.
+// backlog: what a claim takes with very many tasks waiting, against the same claim with few.
 #include "scenarios.hpp"
+#include "scratch.hpp"
 
-#include "arena.hpp"
-#include "report.hpp"
+#include <millrace/error.hpp>
 
 #include <fmt/format.h>
 
@@ -11,45 +11,73 @@
 namespace millrace::bench {
 namespace {
 
-constexpr const char* worker = "00000000-0000-4000-8000-000000000002";
+constexpr int few = 10'000;
+constexpr int claims = 10;
+constexpr const char* batch = "500";
 
-// Milliseconds of one claim of 500, taken from the left edge and undone.
-double claim_once(Arena& arena) {
-  arena.link().script("BEGIN");
-  const auto begin = std::chrono::steady_clock::now();
-  arena.link().run(fmt::format("SELECT * FROM {}.claim('{}', 'default', 500, array_fill('-infinity'::timestamptz, '{{5}}'), array_fill(0, '{{5}}'))", arena.schema(), worker));
-  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
-  arena.link().script("ROLLBACK");
-  return took.count();
-}
+// A queue of its own, and a session that claims from it with the worker's statement.
+class Bench {
+ public:
+  explicit Bench(const ConnectionString& database) : scratch_(database), claimer_(scratch_.conninfo()) {
+    claimer_.prepare("claim", scratch_.sql("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms"
+                                           " FROM @.claim($1, $2, $3, $4::timestamptz[], $5::bigint[], $6, $7)"));
+  }
 
-double claim_time(Arena& arena, int tasks, int samples) {
-  arena.fill(tasks);
-  std::vector<double> times;
-  for (int i = 0; i < samples; ++i) times.push_back(claim_once(arena));
-  return median(times);
-}
+  void fill(int tasks) {
+    scratch_.fill(tasks);
+    scratch_.run(std::string("SELECT @.register_worker('") + worker + "', 'bench', 'localhost', 1, '0', '{default}', interval '1 hour')");
+    claim();  // plans and caches
+  }
+  // Milliseconds of one claim.
+  double claim() {
+    const auto begin = std::chrono::steady_clock::now();
+    const Rows rows = claimer_.execute(
+        "claim", {worker, "default", batch, "{-infinity,-infinity,-infinity,-infinity,-infinity}", "{0,0,0,0,0}", "f", "f"});
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+    if (rows.size() != 501) throw StateError("a claim was not full");
+    return took.count();
+  }
+
+ private:
+  static constexpr const char* worker = "00000000-0000-0000-0000-000000000002";
+  Scratch scratch_;
+  Link claimer_;
+};
 
 }  // namespace
 
-void backlog(const ConnectionString& database, const Options& options) {
-  Arena arena(database);
-  arena.link().run(fmt::format("SELECT {}.register_worker('{}', 'bench', 'bench', 1, '0', '{{default}}', '1 hour')", arena.schema(), worker));
-  constexpr int small = 10'000;
-  std::vector<double> many, few;
-  // Filling a million rows takes seconds, so each round measures many claims on each.
-  for (int round = 0; round < options.rounds; ++round) {
-    few.push_back(claim_time(arena, small, 20));
-    many.push_back(claim_time(arena, options.tasks, 20));
-    progress(fmt::format("round {}: {} waiting {:.2f} ms, {} waiting {:.2f} ms", round + 1, small, few.back(), options.tasks, many.back()));
-  }
-  report(options.json, {{"scenario", "backlog"}, {"system", "millrace-10k"}, {"tasks", small}, {"ms_p50", median(few)}, {"rounds", few}});
-  report(options.json, {{"scenario", "backlog"},
-                        {"system", "millrace"},
-                        {"tasks", options.tasks},
-                        {"ms_p50", median(many)},
-                        {"ratio", median(many) / median(few)},
-                        {"rounds", many}});
+std::vector<Json> backlog(const ConnectionString& database, const Options& options) {
+  Bench large(database), small(database);
+  progress(
+      fmt::format("backlog: {} tasks against {}, batch {}, {} rounds of {} claims", options.tasks, few, batch, options.rounds, claims));
+  large.fill(options.tasks);
+  std::vector<double> at_large, at_small, all_large, all_small;
+  const auto once = [&](Bench& bench, std::vector<double>& medians, std::vector<double>& all, const char* name, int round) {
+    std::vector<double> times;
+    for (int i = 0; i < claims; ++i) times.push_back(bench.claim());
+    medians.push_back(median(times));
+    all.insert(all.end(), times.begin(), times.end());
+    progress(fmt::format("  round {}: {} {:.2f} ms", round, name, medians.back()));
+  };
+  interleave(
+      options.rounds, [&](int round) { once(large, at_large, all_large, "large", round); },
+      [&](int round) {
+        small.fill(few);
+        once(small, at_small, all_small, "small", round);
+      });
+  const auto each = ratios(at_large, at_small);
+  const auto line = [](const char* system, int tasks, const std::vector<double>& medians, const std::vector<double>& all) {
+    return Json{{"scenario", "backlog"},
+                {"system", system},
+                {"tasks", tasks},
+                {"ms_p50", rounded(median(medians), 3)},
+                {"ms_p99", rounded(quantile(all, 0.99), 3)},
+                {"rounds", rounded(medians, 3)}};
+  };
+  Json ours = line("millrace", options.tasks, at_large, all_large);
+  ours["ratio"] = rounded(median(each), 3);
+  ours["ratios"] = rounded(each, 3);
+  return {ours, line("millrace-10k", few, at_small, all_small)};
 }
 
 }  // namespace millrace::bench

@@ -1,4 +1,4 @@
-// `millrace bench`: what the queue does on this machine, side by side with the ceiling it is held to.
+// The benchmarks: how fast Millrace is, each figure beside the ceiling that it is held to.
 #pragma once
 
 #include <functional>
@@ -11,7 +11,7 @@ class App;
 
 namespace millrace::bench {
 
-/// Adds the bench commands to `parent`. `database` and `json` are asked when a command runs.
-void add_commands(CLI::App& parent, std::function<ConnectionString()> database, const bool* json);
+/// Adds the subcommand `bench` with its scenarios to `parent`. `database` is asked for the address when one runs.
+void add_commands(CLI::App& parent, std::function<ConnectionString()> database);
 
 }  // namespace millrace::bench

@@ -1,117 +1,125 @@
 #include "ceiling.hpp"
 
-#include "arena.hpp"
+#include <millrace/error.hpp>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
+#include <future>
 #include <mutex>
-#include <thread>
 
 namespace millrace::bench {
 namespace {
 
-constexpr const char* worker = "00000000-0000-4000-8000-000000000001";
+constexpr const char* worker = "00000000-0000-0000-0000-000000000001";
 
-std::string complete_by_hand(const std::string& schema) {
-  return fmt::format(
-      "UPDATE {}.tasks SET status = 'completed', finished_at = now() WHERE ctid = ANY ($1::tid[]) AND status = 'running' AND worker = '{}'", schema, worker);
-}
+// Batches on their way from the claimer to the completer.
+struct Handover {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::string> done;
+  bool closed = false;
 
-void prepare(PGconn* link, const char* name, const std::string& sql) {
-  const Rows rows(PQprepare(link, name, sql.c_str(), 0, nullptr), &PQclear);
-  if (PQresultStatus(rows.get()) != PGRES_COMMAND_OK) throw Error(PQerrorMessage(link));
-}
+  void close() {
+    const std::lock_guard lock(mutex);
+    closed = true;
+    changed.notify_all();
+  }
+};
 
-Rows run(PGconn* link, const char* name, int n, const char* const* params, ExecStatusType want) {
-  Rows rows(PQexecPrepared(link, name, n, params, nullptr, nullptr, 0), &PQclear);
-  if (PQresultStatus(rows.get()) != want) throw Error(PQerrorMessage(link));
-  return rows;
+void complete_all(const Scratch& scratch, Handover& handover) {
+  Link link(scratch.conninfo());
+  link.prepare("complete", scratch.sql(std::string("UPDATE @.tasks SET status = 'completed', finished_at = now()"
+                                                   " WHERE ctid = ANY ($1::tid[]) AND status = 'running' AND worker = '") +
+                                       worker + "'"));
+  for (;;) {
+    std::string tids;
+    {
+      std::unique_lock lock(handover.mutex);
+      handover.changed.wait(lock, [&] { return handover.closed || !handover.done.empty(); });
+      if (handover.done.empty()) return;
+      tids = std::move(handover.done.front());
+      handover.done.pop_front();
+      handover.changed.notify_all();
+    }
+    link.execute("complete", {tids.c_str()});
+  }
 }
 
 }  // namespace
 
-std::string claim_by_hand(const std::string& schema) {
-  return fmt::format(R"(
-WITH d AS (DELETE FROM {0}.tickets WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM {0}.tickets
-             WHERE queue = 'default' AND bucket = 2 AND (run_at, id) >= ($1::timestamptz, $2::bigint) AND run_at <= now()
-             ORDER BY run_at, id LIMIT $3::int FOR UPDATE SKIP LOCKED)) RETURNING id, tid),
-     l AS (INSERT INTO {0}.leases (worker, task_ids) SELECT '{1}', array_agg(id) FROM d HAVING count(*) > 0)
-UPDATE {0}.tasks t SET status = 'running', attempt = attempt + 1, started_at = now(), worker = '{1}'
-WHERE t.ctid = ANY (ARRAY(SELECT tid FROM d)) AND t.status IN ('pending','scheduled','retrying')
-RETURNING t.ctid, t.id, t.kind, t.args, t.attempt, t.run_at)",
-                     schema, worker);
+std::string ceiling_claim(const Scratch& scratch, const std::string& queue) {
+  return scratch.sql(
+      "WITH d AS (DELETE FROM @.tickets WHERE ctid = ANY (ARRAY("
+      "             SELECT ctid FROM @.tickets"
+      "             WHERE queue = '" +
+      queue +
+      "' AND bucket = 2 AND (run_at, id) >= ($1::timestamptz, $2::bigint) AND run_at <= now()"
+      "             ORDER BY run_at, id LIMIT $3::int FOR UPDATE SKIP LOCKED)) RETURNING id, tid),"
+      "     l AS (INSERT INTO @.leases (worker, task_ids) SELECT '" +
+      std::string(worker) +
+      "', array_agg(id) FROM d HAVING count(*) > 0)"
+      " UPDATE @.tasks t SET status = 'running', attempt = attempt + 1, started_at = now(), worker = '" +
+      std::string(worker) +
+      "'"
+      " WHERE t.ctid = ANY (ARRAY(SELECT tid FROM d)) AND t.status IN ('pending', 'scheduled', 'retrying')"
+      " RETURNING t.ctid, t.id, t.kind, t.args, t.attempt, t.run_at");
 }
 
-double drain_by_hand(const ConnectionString& database, const std::string& schema, int batch) {
-  std::mutex m;
-  std::condition_variable cv;
-  std::deque<std::string> done;
-  bool closed = false;
-  long tasks = 0;
-  const std::string limit = std::to_string(batch);
+double ceiling_drain(const Scratch& scratch, int batch, int tasks) {
   const auto begin = std::chrono::steady_clock::now();
-
-  std::thread completer([&] {
-    const Link c = dial(database);
-    prepare(c.get(), "complete", complete_by_hand(schema));
-    for (;;) {
-      std::string tids;
-      {
-        std::unique_lock lock(m);
-        cv.wait(lock, [&] { return closed || !done.empty(); });
-        if (done.empty()) break;
-        tids = std::move(done.front());
-        done.pop_front();
-        cv.notify_all();
-      }
-      const char* p[] = {tids.c_str()};
-      run(c.get(), "complete", 1, p, PGRES_COMMAND_OK);
+  const std::string limit = std::to_string(batch);
+  Handover handover;
+  auto completer = std::async(std::launch::async, [&] {
+    try {
+      complete_all(scratch, handover);
+    } catch (...) {
+      handover.close();
+      throw;
     }
   });
-
-  const Link c = dial(database);
-  prepare(c.get(), "claim", claim_by_hand(schema));
-  std::string at = "-infinity";
-  std::string id = "0";
-  for (;;) {
-    const char* p[] = {at.c_str(), id.c_str(), limit.c_str()};
-    const Rows r = run(c.get(), "claim", 3, p, PGRES_TUPLES_OK);
-    const int n = PQntuples(r.get());
-    if (n == 0) break;
-    std::string tids = "{";
-    long newest = 0;
-    for (int i = 0; i < n; ++i) {
-      if (!nlohmann::json::parse(PQgetvalue(r.get(), i, 3)).is_object()) throw Error("args are no object");
-      if (const long v = std::atol(PQgetvalue(r.get(), i, 1)); v > newest) {
-        newest = v;
-        at = PQgetvalue(r.get(), i, 5);
+  int claimed = 0;
+  try {
+    Link link(scratch.conninfo());
+    link.prepare("claim", ceiling_claim(scratch, "default"));
+    std::string at = "-infinity", id = "0";
+    for (;;) {
+      const Rows rows = link.execute("claim", {at.c_str(), id.c_str(), limit.c_str()});
+      if (rows.size() == 0) break;
+      std::string tids = "{";
+      long newest = 0;
+      for (int i = 0; i < rows.size(); ++i) {
+        if (!nlohmann::json::parse(rows.text(i, 3)).is_object()) throw StateError("args that are no object");
+        if (const long value = std::atol(rows.text(i, 1)); value > newest) {
+          newest = value;
+          at = rows.text(i, 5);
+        }
+        if (i > 0) tids += ',';
+        tids += '"';
+        tids += rows.text(i, 0);
+        tids += '"';
       }
-      if (i != 0) tids += ',';
-      tids += '"';
-      tids += PQgetvalue(r.get(), i, 0);
-      tids += '"';
+      id = std::to_string(newest);
+      tids += '}';
+      claimed += rows.size();
+      std::unique_lock lock(handover.mutex);
+      handover.changed.wait(lock, [&] { return handover.closed || handover.done.size() < 8; });
+      if (handover.closed) break;
+      handover.done.push_back(std::move(tids));
+      handover.changed.notify_all();
     }
-    id = std::to_string(newest);
-    tids += '}';
-    tasks += n;
-    std::unique_lock lock(m);
-    cv.wait(lock, [&] { return done.size() < 8; });
-    done.push_back(std::move(tids));
-    cv.notify_all();
+  } catch (...) {
+    handover.close();
+    throw;
   }
-  {
-    const std::lock_guard lock(m);
-    closed = true;
-  }
-  cv.notify_all();
-  completer.join();
+  handover.close();
+  completer.get();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  return static_cast<double>(tasks) / took.count();
+  if (claimed != tasks) throw StateError("the ceiling did not drain all tasks");
+  return took.count();
 }
 
 }  // namespace millrace::bench

@@ -1,16 +1,15 @@
-// The ceiling of draining: one thread claims batches, one completes them, nothing else, by hand over libpq.
+// The ceiling of drain: a hand-written libpq loop over the same tables.
 #pragma once
 
 #include <string>
 
-#include <millrace/types.hpp>
+#include "scratch.hpp"
 
 namespace millrace::bench {
 
-/// Drains the default queue of `schema` in batches of `batch`; returns tasks per second.
-double drain_by_hand(const ConnectionString& database, const std::string& schema, int batch);
-
-/// The statement with which it claims, of which $1 and $2 are the cursor and $3 the batch.
-[[nodiscard]] std::string claim_by_hand(const std::string& schema);
+/// The ceiling's claim: $1 and $2 are the cursor, $3 the batch. Returns ctid, id, kind, args, attempt, run_at.
+[[nodiscard]] std::string ceiling_claim(const Scratch& scratch, const std::string& queue);
+/// One thread claims batches, one completes them, nothing else. Returns the seconds until the last completion was recorded.
+[[nodiscard]] double ceiling_drain(const Scratch& scratch, int batch, int tasks);
 
 }  // namespace millrace::bench

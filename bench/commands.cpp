@@ -1,5 +1,4 @@
 #include "bench.hpp"
-
 #include "scenarios.hpp"
 
 #include <CLI/CLI.hpp>
@@ -7,27 +6,44 @@
 #include <memory>
 
 namespace millrace::bench {
+namespace {
 
-void add_commands(CLI::App& parent, std::function<ConnectionString()> database, const bool* json) {
-  CLI::App* bench = parent.add_subcommand("bench", "Measure the queue on this database, beside the ceiling it is held to");
+using Scenario = std::vector<Json> (*)(const ConnectionString&, const Options&);
+
+struct Entry {
+  const char* name;
+  const char* help;
+  Scenario run;
+  int tasks;
+  int tasks_min;
+  int rounds;
+};
+
+constexpr Entry entries[] = {
+    {"drain", "Tasks completed per second, against a hand-written libpq loop", &drain, 200'000, 1'000, 5},
+    {"enqueue", "Tasks enqueued per second, single and in bulk, against bare SQL", &enqueue, 100'000, 1'000, 5},
+    {"wake", "From the call of enqueue to the start of the handler on an idle worker", &wake, 100, 10, 5},
+    {"pinned", "drain while an old transaction holds the xmin horizon, against drain without", &pinned, 400'000, 1'000, 5},
+    {"backlog", "A claim with very many tasks waiting, against the same with 10,000", &backlog, 1'000'000, 40'000, 5},
+};
+
+}  // namespace
+
+void add_commands(CLI::App& parent, std::function<ConnectionString()> database) {
+  CLI::App* bench = parent.add_subcommand("bench", "Measure this server: each figure beside the ceiling it is held to");
   bench->require_subcommand(1);
-  bench->footer("Each runs in a schema of its own, which it drops. Example:\n  millrace bench drain --json");
-  const auto add = [&](const char* name, const char* what, Options defaults, void (*scenario)(const ConnectionString&, const Options&)) {
-    const auto options = std::make_shared<Options>(defaults);
-    CLI::App* command = bench->add_subcommand(name, what);
-    command->add_option("--tasks", options->tasks, "Tasks per round")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-    command->add_option("--rounds", options->rounds, "Rounds, interleaved with the ceiling's; the median counts")->check(CLI::Range(1, 1000))->capture_default_str();
-    command->add_option("--args-bytes", options->args_bytes, "Size of the args, about")->check(CLI::Range(50, 1'000'000))->capture_default_str();
-    command->callback([options, database, json, scenario] {
-      options->json = *json;
-      scenario(database(), *options);
-    });
-  };
-  add("drain", "Claim, run and record a backlog of no-op tasks", {.tasks = 200'000}, drain);
-  add("pinned", "The same while an old transaction pins the xmin horizon, against its own clean rate", {.tasks = 400'000}, pinned);
-  add("backlog", "What a claim costs with a million tasks waiting, against ten thousand", {.tasks = 1'000'000, .rounds = 5}, backlog);
-  add("enqueue", "Single commits from eight clients, and 100,000 tasks at once", {.tasks = 16'000}, enqueue);
-  add("wake", "From the call that enqueues to the handler's start in an idle worker", {.tasks = 200}, wake);
+  for (const Entry& entry : entries) {
+    auto options = std::make_shared<Options>();
+    options->tasks = entry.tasks;
+    options->rounds = entry.rounds;
+    CLI::App* command = bench->add_subcommand(entry.name, entry.help);
+    command->add_option("--tasks", options->tasks, "Tasks per round")
+        ->check(CLI::Range(entry.tasks_min, 10'000'000))
+        ->capture_default_str();
+    command->add_option("--rounds", options->rounds, "Interleaved rounds")->check(CLI::Range(1, 1'000))->capture_default_str();
+    command->add_flag("--json", options->json, "One JSON object per measured system, on a line each");
+    command->callback([run = entry.run, options, database] { print(run(database(), *options), options->json); });
+  }
 }
 
 }  // namespace millrace::bench

@@ -1,15 +1,15 @@
-// bench drain and bench pinned: how fast a backlog of no-op tasks is claimed, run and recorded, history kept.
+// drain: how fast a worker empties a queue of tasks that do nothing, keeping the history. pinned: the same while an old
+// transaction holds the xmin horizon, so that nothing dead can be removed.
+#include "ceiling.hpp"
 #include "scenarios.hpp"
 
-#include "arena.hpp"
-#include "ceiling.hpp"
-#include "report.hpp"
-
+#include <millrace/client.hpp>
+#include <millrace/error.hpp>
 #include <millrace/worker.hpp>
 
 #include <fmt/format.h>
-#include <spdlog/logger.h>
 #include <spdlog/sinks/null_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <thread>
@@ -18,42 +18,80 @@ namespace millrace::bench {
 namespace {
 
 using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
 
-// Drains `tasks` tasks with a worker as users run it; returns tasks per second.
-double drain_with_worker(Arena& arena, int tasks) {
-  Worker worker({.database = arena.database(),
-                 .schema = arena.schema(),
-                 .logger = std::make_shared<spdlog::logger>("bench", std::make_shared<spdlog::sinks::null_sink_mt>())});
-  worker.handle_raw("noop", [](Context&) -> Outcome<std::string> { return std::string{}; });
-  const auto begin = std::chrono::steady_clock::now();
+constexpr int batch = 500;
+constexpr int concurrency = 4;
+
+// Seconds from start() to the last completion recorded.
+double worker_drain(const Scratch& scratch, int tasks) {
+  WorkerOptions options;
+  options.database = scratch.conninfo();
+  options.schema = scratch.schema();
+  options.queues = {{.name = "default", .concurrency = concurrency}};
+  options.batch = batch;
+  options.logger = std::make_shared<spdlog::logger>("bench", std::make_shared<spdlog::sinks::null_sink_mt>());
+  Worker worker(options);
+  worker.handle_raw("noop", [](Context&) { return Outcome<std::string>(std::string()); });
+  const auto begin = Clock::now();
   worker.start();
   while (worker.counts().completed < tasks) {
-    check_interrupted();
+    if (Clock::now() - begin > 300s) throw StateError("the worker did not drain all tasks within 300 s");
     std::this_thread::sleep_for(1ms);
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const std::chrono::duration<double> took = Clock::now() - begin;
   worker.stop();
-  return tasks / took.count();
+  return took.count();
 }
 
-struct Updates {
-  std::int64_t all = 0;
-  std::int64_t hot = 0;
+void check_history(Scratch& scratch, int tasks) {
+  const Rows rows = scratch.run("SELECT count(*) FROM @.tasks WHERE status = 'completed'");
+  if (rows.text(0, 0) != std::to_string(tasks)) throw StateError(fmt::format("{} of {} tasks are completed", rows.text(0, 0), tasks));
+}
+
+struct Counters {
+  double updates = 0, hot = 0, wal_bytes = 0, wal_fpi = 0;
 };
 
-Updates updates(Arena& arena) {
-  arena.link().run("SELECT pg_stat_force_next_flush()");
-  arena.link().run("SELECT pg_stat_clear_snapshot()");
-  const auto rows = arena.link().run(fmt::format("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_all_tables WHERE schemaname = '{}' AND relname = 'tasks'", arena.schema()));
-  return {rows.integer(0, 0), rows.integer(0, 1)};
+// When every other session has ended, and with it reported what it did.
+Counters counters(Scratch& scratch) {
+  scratch.await_quiet();
+  scratch.run("SELECT pg_stat_force_next_flush()");
+  const Rows rows = scratch.run(
+      "SELECT n_tup_upd, n_tup_hot_upd, wal_bytes, wal_fpi FROM pg_stat_user_tables, pg_stat_wal WHERE relid = '@.tasks'::regclass");
+  const auto at = [&](int column) { return std::stod(rows.text(0, column)); };
+  return {at(0), at(1), at(2), at(3)};
 }
 
-// Holds an old snapshot while it lives, so that nothing dead can be removed.
+// WAL from enqueue to history, with args of 100 bytes. It also warms the server up.
+Json wal_of(Scratch& scratch, int tasks) {
+  std::vector<std::string> args;
+  for (int i = 0; i < tasks; ++i) args.push_back(fmt::format(R"({{"n": {:07}, "text": "{}"}})", 1'000'000 + i, std::string(74, 'x')));
+  scratch.clear();
+  scratch.run("CHECKPOINT");
+  const Counters before = counters(scratch);
+  {
+    Client client({.database = scratch.conninfo(), .schema = scratch.schema()});
+    static_cast<void>(client.enqueue_many("noop", args));
+  }
+  static_cast<void>(worker_drain(scratch, tasks));
+  const Counters after = counters(scratch);
+  check_history(scratch, tasks);
+  return {{"wal_bytes_per_task", rounded((after.wal_bytes - before.wal_bytes) / tasks, 0)}, {"wal_fpi", after.wal_fpi - before.wal_fpi}};
+}
+
+std::vector<double> rates(const std::vector<double>& seconds, int tasks) {
+  std::vector<double> out;
+  for (const double one : seconds) out.push_back(rounded(tasks / one, 0));
+  return out;
+}
+
+// A session whose snapshot is old: nothing that dies after it can be removed while it lives.
 class Pin {
  public:
-  explicit Pin(const ConnectionString& database) : link_(dial(database)) {
-    execute(link_.get(), "BEGIN ISOLATION LEVEL REPEATABLE READ");
-    execute(link_.get(), "SELECT pg_current_snapshot(), count(*) FROM pg_class");
+  explicit Pin(const Scratch& scratch) : link_(scratch.conninfo()) {
+    link_.run("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    link_.run("SELECT count(*) FROM pg_class");
   }
 
  private:
@@ -62,83 +100,69 @@ class Pin {
 
 }  // namespace
 
-void drain(const ConnectionString& database, const Options& options) {
-  Arena arena(database);
-  std::vector<double> ours, ceiling;
-  double hot_share = 0;
-  double wal_bytes = 0;
-  std::int64_t wal_fpi = 0;
-  for (int round = 0; round < options.rounds; ++round) {
-    for (int turn = 0; turn < 2; ++turn) {
-      const bool mine = (round + turn) % 2 == 0;
-      arena.fill(options.tasks, options.args_bytes);
-      if (!mine) {
-        ceiling.push_back(drain_by_hand(database, arena.schema(), 500));
-        progress(fmt::format("round {}: ceiling  {:.0f}/s", round + 1, ceiling.back()));
-        continue;
-      }
-      const Updates before = updates(arena);
-      ours.push_back(drain_with_worker(arena, options.tasks));
-      progress(fmt::format("round {}: millrace {:.0f}/s", round + 1, ours.back()));
-      const Updates after = updates(arena);
-      if (after.all > before.all) hot_share = static_cast<double>(after.hot - before.hot) / static_cast<double>(after.all - before.all);
-    }
-  }
-  // WAL from enqueue to history: fresh tables, a checkpoint first, 100 B args through the engine's own enqueue.
-  constexpr int wal_tasks = 50'000;
-  arena.clear();
-  arena.link().script("CHECKPOINT");
-  const auto wal = [&] {
-    arena.link().run("SELECT pg_stat_clear_snapshot()");
-    const auto rows = arena.link().run("SELECT wal_bytes::bigint, wal_fpi FROM pg_stat_wal");
-    return std::pair(rows.integer(0, 0), rows.integer(0, 1));
-  };
-  const std::int64_t lsn_before = arena.number("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint");
-  const auto wal_before = wal();
-  arena.link().run(fmt::format("SELECT cardinality({}.enqueue_many('noop', array_agg(jsonb_build_object('n', i, 'pad', repeat('x', 78))))) FROM generate_series(1, {}) i", arena.schema(), wal_tasks));
-  drain_with_worker(arena, wal_tasks);
-  const auto wal_after = wal();
-  const std::int64_t lsn_after = arena.number("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint");
-  wal_bytes = static_cast<double>(wal_after.first - wal_before.first) / wal_tasks;
-  wal_fpi = wal_after.second - wal_before.second;
-  const double lsn_bytes = static_cast<double>(lsn_after - lsn_before) / wal_tasks;
-  report(options.json, {{"scenario", "drain"}, {"system", "ceiling"}, {"tasks", options.tasks}, {"rate_per_s", median(ceiling)}, {"rounds", ceiling}});
-  report(options.json, {{"scenario", "drain"},
-                        {"system", "millrace"},
-                        {"tasks", options.tasks},
-                        {"rate_per_s", median(ours)},
-                        {"ratio", median(ours) / median(ceiling)},
-                        {"hot_share", hot_share},
-                        {"wal_bytes_per_task", wal_bytes},
-                        {"wal_lsn_bytes_per_task", lsn_bytes},
-                        {"wal_fpi", wal_fpi},
-                        {"rounds", ours}});
+std::vector<Json> drain(const ConnectionString& database, const Options& options) {
+  Scratch scratch(database);
+  progress(fmt::format("drain: {} tasks, batch {}, {} rounds", options.tasks, batch, options.rounds));
+  const Json wal = wal_of(scratch, options.tasks);
+  std::vector<double> ours, theirs, hot;
+  interleave(
+      options.rounds,
+      [&](int round) {
+        scratch.fill(options.tasks);
+        const Counters before = counters(scratch);
+        ours.push_back(worker_drain(scratch, options.tasks));
+        const Counters after = counters(scratch);
+        check_history(scratch, options.tasks);
+        hot.push_back(rounded((after.hot - before.hot) / (after.updates - before.updates), 3));
+        progress(fmt::format("  round {}: millrace {:.0f}/s", round, options.tasks / ours.back()));
+      },
+      [&](int round) {
+        scratch.fill(options.tasks);
+        theirs.push_back(ceiling_drain(scratch, batch, options.tasks));
+        check_history(scratch, options.tasks);
+        progress(fmt::format("  round {}: ceiling {:.0f}/s", round, options.tasks / theirs.back()));
+      });
+  const auto each = ratios(theirs, ours);  // of times, so the other way round
+  return {{{"scenario", "drain"},
+           {"system", "millrace"},
+           {"tasks", options.tasks},
+           {"rate_per_s", median(rates(ours, options.tasks))},
+           {"ratio", rounded(median(each), 3)},
+           {"hot_share", median(hot)},
+           {"wal_bytes_per_task", wal.at("wal_bytes_per_task")},
+           {"wal_fpi", wal.at("wal_fpi")},
+           {"rounds", rates(ours, options.tasks)},
+           {"ratios", rounded(each, 3)}},
+          {{"scenario", "drain"},
+           {"system", "ceiling"},
+           {"tasks", options.tasks},
+           {"rate_per_s", median(rates(theirs, options.tasks))},
+           {"rounds", rates(theirs, options.tasks)}}};
 }
 
-void pinned(const ConnectionString& database, const Options& options) {
-  Arena arena(database);
+std::vector<Json> pinned(const ConnectionString& database, const Options& options) {
+  Scratch scratch(database);
+  progress(fmt::format("pinned: {} tasks, batch {}, {} rounds", options.tasks, batch, options.rounds));
   std::vector<double> clean, held;
-  for (int round = 0; round < options.rounds; ++round) {
-    for (int turn = 0; turn < 2; ++turn) {
-      const bool pin = (round + turn) % 2 == 1;
-      arena.fill(options.tasks, options.args_bytes);
-      if (pin) {
-        const Pin old(database);
-        held.push_back(drain_with_worker(arena, options.tasks));
-        progress(fmt::format("round {}: pinned {:.0f}/s", round + 1, held.back()));
-      } else {
-        clean.push_back(drain_with_worker(arena, options.tasks));
-        progress(fmt::format("round {}: clean  {:.0f}/s", round + 1, clean.back()));
-      }
-    }
-  }
-  report(options.json, {{"scenario", "pinned"}, {"system", "millrace-clean"}, {"tasks", options.tasks}, {"rate_per_s", median(clean)}, {"rounds", clean}});
-  report(options.json, {{"scenario", "pinned"},
-                        {"system", "millrace"},
-                        {"tasks", options.tasks},
-                        {"rate_per_s", median(held)},
-                        {"ratio", median(held) / median(clean)},
-                        {"rounds", held}});
+  const auto once = [&](std::vector<double>& into, bool pin, int round) {
+    scratch.fill(options.tasks);
+    const auto old = pin ? std::make_unique<Pin>(scratch) : nullptr;
+    into.push_back(worker_drain(scratch, options.tasks));
+    check_history(scratch, options.tasks);
+    progress(fmt::format("  round {}: {} {:.0f}/s", round, pin ? "pinned" : "clean ", options.tasks / into.back()));
+  };
+  interleave(
+      options.rounds, [&](int round) { once(held, true, round); }, [&](int round) { once(clean, false, round); });
+  const auto each = ratios(clean, held);  // of times, so the other way round
+  return {{{"scenario", "pinned"},
+           {"system", "millrace"},
+           {"tasks", options.tasks},
+           {"rate_per_s", median(rates(held, options.tasks))},
+           {"ratio", rounded(median(each), 3)},
+           {"clean_rate_per_s", median(rates(clean, options.tasks))},
+           {"rounds", rates(held, options.tasks)},
+           {"clean_rounds", rates(clean, options.tasks)},
+           {"ratios", rounded(each, 3)}}};
 }
 
 }  // namespace millrace::bench

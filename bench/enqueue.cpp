@@ -1,120 +1,155 @@
-// bench enqueue: single commits from eight clients against one hand-written statement, and 100,000 at once against COPY.
+// enqueue: single commits of eight clients against a hand-written statement that inserts the same two rows, and bulk
+// against raw COPY into both tables. No worker is there, so nothing is woken and nothing claims.
 #include "scenarios.hpp"
-
-#include "arena.hpp"
-#include "report.hpp"
+#include "scratch.hpp"
 
 #include <millrace/client.hpp>
+#include <millrace/error.hpp>
 
 #include <fmt/format.h>
 
 #include <chrono>
-#include <functional>
-#include <thread>
+#include <future>
+#include <latch>
+#include <memory>
 
 namespace millrace::bench {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int clients = 8;
-constexpr const char* args = R"({"n": 12345, "to": "user@example.com"})";
 
-// Commits per second of `total` commits by eight clients, each made by `client`.
-double rate(int total, const std::function<std::function<void()>()>& client) {
-  std::vector<std::function<void()>> calls;
-  for (int i = 0; i < clients; ++i) {
-    calls.push_back(client());
-    calls.back()();
+std::string args_of(int i) { return fmt::format(R"({{"to": "user@example.com", "n": {}}})", i); }
+
+// Seconds that `clients` threads take to do `each` calls apiece. make() builds a thread's own call, with its connection.
+template <class Make>
+double race(int each, const Make& make) {
+  std::latch ready(clients + 1), go(1);
+  std::vector<std::future<void>> threads;
+  for (int client = 0; client < clients; ++client) {
+    threads.push_back(std::async(std::launch::async, [&] {
+      std::exception_ptr failure;
+      decltype(make()) call;
+      try {
+        call = make();
+        call(args_of(0));  // connects and prepares
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      ready.count_down();
+      go.wait();
+      if (failure) std::rethrow_exception(failure);
+      for (int i = 0; i < each; ++i) call(args_of(i));
+    }));
   }
-  const auto begin = std::chrono::steady_clock::now();
-  std::vector<std::thread> threads;
-  for (const auto& call : calls) {
-    threads.emplace_back([&call, total] {
-      for (int i = 0; i < total / clients; ++i) call();
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  return total / took.count();
+  ready.arrive_and_wait();
+  const auto begin = Clock::now();
+  go.count_down();
+  for (auto& thread : threads) thread.get();
+  return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-std::function<void()> our_client(const Arena& arena) {
-  const auto client = std::make_shared<Client>(ClientOptions{.database = arena.database(), .schema = arena.schema()});
-  return [client] { client->enqueue("noop", args); };
+using Call = std::function<void(const std::string&)>;
+
+double single_ours(Scratch& scratch, int each) {
+  return race(each, [&]() -> Call {
+    auto client = std::make_shared<Client>(ClientOptions{.database = scratch.conninfo(), .schema = scratch.schema()});
+    return [client](const std::string& args) { static_cast<void>(client->enqueue("noop", args)); };
+  });
 }
 
-std::function<void()> bare_client(const Arena& arena) {
-  const std::shared_ptr<PGconn> link(dial(arena.database()).release(), &PQfinish);
-  const std::string sql = fmt::format(
-      "WITH t AS (INSERT INTO {0}.tasks (kind, args) VALUES ($1, $2::jsonb) RETURNING queue, priority / 25 AS bucket, run_at, id, ctid)"
-      " INSERT INTO {0}.tickets SELECT * FROM t RETURNING id",
-      arena.schema());
-  const Rows prepared(PQprepare(link.get(), "add", sql.c_str(), 0, nullptr), &PQclear);
-  return [link] {
-    const char* params[] = {"noop", args};
-    const Rows rows(PQexecPrepared(link.get(), "add", 2, params, nullptr, nullptr, 0), &PQclear);
-    if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) throw Error(PQerrorMessage(link.get()));
+double single_bare(Scratch& scratch, int each) {
+  return race(each, [&]() -> Call {
+    auto link = std::make_shared<Link>(scratch.conninfo());
+    link->prepare("enqueue", scratch.sql("WITH t AS (INSERT INTO @.tasks (kind, args) VALUES ($1, $2)"
+                                         "           RETURNING queue, priority / 25, run_at, id, ctid)"
+                                         " INSERT INTO @.tickets SELECT * FROM t RETURNING id"));
+    return [link](const std::string& args) { link->execute("enqueue", {"noop", args.c_str()}); };
+  });
+}
+
+double bulk_ours(Scratch& scratch, const std::vector<std::string>& args) {
+  Client client({.database = scratch.conninfo(), .schema = scratch.schema()});
+  static_cast<void>(client.list());  // connects
+  const auto begin = Clock::now();
+  const auto ids = client.enqueue_many("noop", args);
+  const std::chrono::duration<double> took = Clock::now() - begin;
+  if (ids.size() != args.size()) throw StateError("enqueue_many returned too few ids");
+  return took.count();
+}
+
+// The same rows; their ids are chosen here, and their places are unknown to COPY.
+double bulk_bare(Scratch& scratch, const std::vector<std::string>& args) {
+  Link link(scratch.conninfo());
+  const std::string now = link.run("SELECT now()").text(0, 0);
+  const auto begin = Clock::now();
+  std::string tasks, tickets;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    tasks += fmt::format("{}\tnoop\t{}\n", i + 1, args[i]);
+    tickets += fmt::format("default\t2\t{}\t{}\t(0,1)\n", now, i + 1);
+  }
+  link.run("BEGIN");
+  link.copy(scratch.sql("COPY @.tasks (id, kind, args) FROM STDIN"), tasks);
+  link.copy(scratch.sql("COPY @.tickets (queue, bucket, run_at, id, tid) FROM STDIN"), tickets);
+  link.run("COMMIT");
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+std::vector<double> rates(const std::vector<double>& seconds, int tasks) {
+  std::vector<double> out;
+  for (const double one : seconds) out.push_back(rounded(tasks / one, 0));
+  return out;
+}
+
+// Both sides of one mode, in rounds on emptied tables.
+std::vector<Json> compare(Scratch& scratch, const char* mode, int tasks, int rounds, const std::function<double()>& ours,
+                          const std::function<double()>& theirs) {
+  std::vector<double> mine, bare;
+  const auto once = [&](std::vector<double>& into, const std::function<double()>& measure, const char* name, int round) {
+    scratch.clear();
+    scratch.settle();
+    into.push_back(measure());
+    const Rows rows = scratch.run("SELECT (SELECT count(*) FROM @.tasks) = (SELECT count(*) FROM @.tickets)");
+    if (rows.text(0, 0)[0] != 't') throw StateError("tasks and tickets differ in number");
+    progress(fmt::format("  round {}: {} {} {:.0f}/s", round, mode, name, tasks / into.back()));
   };
-}
-
-void copy(PGconn* link, const std::string& into, const std::string& lines) {
-  const Rows begun(PQexec(link, ("COPY " + into + " FROM STDIN").c_str()), &PQclear);
-  if (PQputCopyData(link, lines.data(), static_cast<int>(lines.size())) != 1 || PQputCopyEnd(link, nullptr) != 1) throw Error(PQerrorMessage(link));
-  const Rows ended(PQgetResult(link), &PQclear);
-  if (PQresultStatus(ended.get()) != PGRES_COMMAND_OK) throw Error(PQerrorMessage(link));
-  while (const Rows more = Rows(PQgetResult(link), &PQclear)) {
-  }
-}
-
-double bulk_by_copy(Arena& arena, int tasks) {
-  const Link link = dial(arena.database());
-  const auto begin = std::chrono::steady_clock::now();
-  std::string rows;
-  std::string tickets;
-  for (int i = 1; i <= tasks; ++i) {
-    rows += fmt::format("{}\tnoop\t{}\n", i, args);
-    tickets += fmt::format("default\t2\t2026-01-01 00:00:00+00\t{}\t(0,1)\n", i);
-  }
-  execute(link.get(), "BEGIN");
-  copy(link.get(), arena.schema() + ".tasks (id, kind, args)", rows);
-  copy(link.get(), arena.schema() + ".tickets", tickets);
-  execute(link.get(), "COMMIT");
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  return tasks / took.count();
-}
-
-double bulk_by_us(Arena& arena, int tasks) {
-  Client client({.database = arena.database(), .schema = arena.schema()});
-  const std::vector<std::string> all(static_cast<std::size_t>(tasks), args);
-  const auto begin = std::chrono::steady_clock::now();
-  client.enqueue_many("noop", all);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  return tasks / took.count();
+  interleave(
+      rounds, [&](int round) { once(mine, ours, "millrace", round); }, [&](int round) { once(bare, theirs, "ceiling", round); });
+  const auto each = ratios(bare, mine);  // of times, so the other way round
+  return {{{"scenario", "enqueue"},
+           {"system", "millrace"},
+           {"mode", mode},
+           {"tasks", tasks},
+           {"rate_per_s", median(rates(mine, tasks))},
+           {"ratio", rounded(median(each), 3)},
+           {"rounds", rates(mine, tasks)},
+           {"ratios", rounded(each, 3)}},
+          {{"scenario", "enqueue"},
+           {"system", "ceiling"},
+           {"mode", mode},
+           {"tasks", tasks},
+           {"rate_per_s", median(rates(bare, tasks))},
+           {"rounds", rates(bare, tasks)}}};
 }
 
 }  // namespace
 
-void enqueue(const ConnectionString& database, const Options& options) {
-  Arena arena(database);
-  std::vector<double> ours, bare, many, copied;
-  for (int round = 0; round < options.rounds; ++round) {
-    for (int turn = 0; turn < 2; ++turn) {
-      check_interrupted();
-      const bool mine = (round + turn) % 2 == 0;
-      arena.clear();
-      arena.link().script("CHECKPOINT");
-      if (mine) ours.push_back(rate(options.tasks, [&] { return our_client(arena); }));
-      else bare.push_back(rate(options.tasks, [&] { return bare_client(arena); }));
-      arena.clear();
-      arena.link().script("CHECKPOINT");
-      if (mine) many.push_back(bulk_by_us(arena, 100'000));
-      else copied.push_back(bulk_by_copy(arena, 100'000));
-    }
-    progress(fmt::format("round {}: single {:.0f}/s of {:.0f}/s, bulk {:.0f}/s of {:.0f}/s", round + 1, ours.back(), bare.back(), many.back(), copied.back()));
+std::vector<Json> enqueue(const ConnectionString& database, const Options& options) {
+  Scratch scratch(database);
+  const int each = std::max(1, options.tasks / 10 / clients);
+  progress(fmt::format("enqueue: single {} x {}, bulk {}, {} rounds", clients, each, options.tasks, options.rounds));
+  auto lines = compare(
+      scratch, "single", each * clients, options.rounds, [&] { return single_ours(scratch, each); },
+      [&] { return single_bare(scratch, each); });
+  std::vector<std::string> args;
+  for (int i = 0; i < options.tasks; ++i) args.push_back(args_of(i));
+  for (Json& line : compare(
+           scratch, "bulk", options.tasks, options.rounds, [&] { return bulk_ours(scratch, args); },
+           [&] { return bulk_bare(scratch, args); })) {
+    lines.push_back(std::move(line));
   }
-  report(options.json, {{"scenario", "enqueue"}, {"mode", "single"}, {"system", "ceiling"}, {"rate_per_s", median(bare)}, {"rounds", bare}});
-  report(options.json, {{"scenario", "enqueue"}, {"mode", "single"}, {"system", "millrace"}, {"rate_per_s", median(ours)}, {"ratio", median(ours) / median(bare)}, {"rounds", ours}});
-  report(options.json, {{"scenario", "enqueue"}, {"mode", "bulk"}, {"system", "ceiling"}, {"rate_per_s", median(copied)}, {"rounds", copied}});
-  report(options.json, {{"scenario", "enqueue"}, {"mode", "bulk"}, {"system", "millrace"}, {"rate_per_s", median(many)}, {"ratio", median(many) / median(copied)}, {"rounds", many}});
+  return lines;
 }
 
 }  // namespace millrace::bench

@@ -1,21 +1,28 @@
-// The scenarios of `millrace bench`. Each runs in a schema of its own and reports one line per measured system.
+// The scenarios. Each makes a schema of its own, measures in interleaved rounds, and drops it.
 #pragma once
+
+#include <functional>
+#include <vector>
 
 #include <millrace/types.hpp>
 
+#include "report.hpp"
+
 namespace millrace::bench {
 
-struct Options {
-  int tasks = 0;
-  int rounds = 5;
-  int args_bytes = 50;
-  bool json = false;
-};
+[[nodiscard]] std::vector<Json> drain(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> pinned(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> backlog(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> wake(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> enqueue(const ConnectionString& database, const Options& options);
 
-void drain(const ConnectionString& database, const Options& options);
-void pinned(const ConnectionString& database, const Options& options);
-void backlog(const ConnectionString& database, const Options& options);
-void enqueue(const ConnectionString& database, const Options& options);
-void wake(const ConnectionString& database, const Options& options);
+/// Runs `rounds` rounds of both, in turns, and every other round in the other order, so that drift hits them alike.
+inline void interleave(int rounds, const std::function<void(int)>& one, const std::function<void(int)>& other) {
+  for (int round = 1; round <= rounds; ++round) {
+    if (round % 2 == 1) one(round);
+    other(round);
+    if (round % 2 == 0) one(round);
+  }
+}
 
 }  // namespace millrace::bench
