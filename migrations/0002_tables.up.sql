@@ -32,7 +32,7 @@ CREATE TABLE tasks (
   CONSTRAINT tasks_in_range CHECK (
     priority BETWEEN 0 AND 100 AND attempt BETWEEN 0 AND max_attempts AND max_attempts BETWEEN 1 AND 1000
     AND kind <> '' AND queue <> '' AND (dead_at IS NULL OR status = 'failed'))
-) WITH (fillfactor = 33);
+) WITH (fillfactor = 28);
 COMMENT ON TABLE tasks IS 'One row per task, from enqueue to retention.';
 COMMENT ON COLUMN tasks.priority IS '0 to 100, higher first, in buckets of 25; first come first served within a bucket.';
 COMMENT ON COLUMN tasks.attempt IS 'How many runs were begun and not given back: a budget against max_attempts, not a fence.';
