@@ -25,6 +25,7 @@ class Bench {
 
   void fill(int tasks) {
     scratch_.fill(tasks);
+    scratch_.settle();
     scratch_.run(std::string("SELECT @.register_worker('") + worker + "', 'bench', 'localhost', 1, '0', '{default}', interval '1 hour')");
     claim();  // plans and caches
   }

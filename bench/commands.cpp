@@ -42,6 +42,9 @@ void add_commands(CLI::App& parent, std::function<ConnectionString()> database) 
         ->capture_default_str();
     command->add_option("--rounds", options->rounds, "Interleaved rounds")->check(CLI::Range(1, 1'000))->capture_default_str();
     command->add_flag("--json", options->json, "One JSON object per measured system, on a line each");
+    if (entry.run == &drain) {
+      command->add_option("--args-bytes", options->args_bytes, "Bytes added to each task's args")->check(CLI::Range(0, 1'000'000));
+    }
     command->callback([run = entry.run, options, database] { print(run(database(), *options), options->json); });
   }
 }

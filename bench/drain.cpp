@@ -108,7 +108,8 @@ std::vector<Json> drain(const ConnectionString& database, const Options& options
   interleave(
       options.rounds,
       [&](int round) {
-        scratch.fill(options.tasks);
+        scratch.fill(options.tasks, options.args_bytes);
+        scratch.settle();
         const Counters before = counters(scratch);
         ours.push_back(worker_drain(scratch, options.tasks));
         const Counters after = counters(scratch);
@@ -117,7 +118,8 @@ std::vector<Json> drain(const ConnectionString& database, const Options& options
         progress(fmt::format("  round {}: millrace {:.0f}/s", round, options.tasks / ours.back()));
       },
       [&](int round) {
-        scratch.fill(options.tasks);
+        scratch.fill(options.tasks, options.args_bytes);
+        scratch.settle();
         theirs.push_back(ceiling_drain(scratch, batch, options.tasks));
         check_history(scratch, options.tasks);
         progress(fmt::format("  round {}: ceiling {:.0f}/s", round, options.tasks / theirs.back()));

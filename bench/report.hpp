@@ -13,6 +13,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   int tasks = 0;
   int rounds = 0;
+  int args_bytes = 0;  // drain only; 0: about 50, as in every other scenario
   bool json = false;
 };
 

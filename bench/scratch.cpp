@@ -114,15 +114,17 @@ std::string Scratch::sql(std::string text) const {
 
 void Scratch::clear() { run("TRUNCATE @.tasks, @.tickets, @.leases"); }
 
-void Scratch::fill(int tasks) {
+void Scratch::fill(int tasks, int padding) {
   clear();
+  // Slices of one text, because making a new one for each task would take longer than everything else.
+  const std::string args = padding == 0 ? "" : fmt::format(" || jsonb_build_object('text', substr(noise, i % 4096 + 1, {}))", padding);
   run(
-      fmt::format("WITH t AS (INSERT INTO @.tasks (kind, args)"
-                  " SELECT 'noop', jsonb_build_object('to', 'user' || chr(64) || 'example.com', 'n', i) FROM generate_series(1, {}) i"
+      fmt::format("WITH n AS MATERIALIZED (SELECT string_agg(md5(j::text), '') AS noise FROM generate_series(1, {}) j),"
+                  " t AS (INSERT INTO @.tasks (kind, args)"
+                  " SELECT 'noop', jsonb_build_object('to', 'user' || chr(64) || 'example.com', 'n', i){} FROM n, generate_series(1, {}) i"
                   " RETURNING queue, priority / 25, run_at, id, ctid)"
                   " INSERT INTO @.tickets SELECT * FROM t",
-                  tasks));
-  settle();
+                  (4096 + padding) / 32 + 1, args, tasks));
 }
 
 void Scratch::settle() {

@@ -30,8 +30,9 @@ class Scratch {
 
   /// Empties tasks, tickets and leases.
   void clear();
-  /// Empties the tables and adds `tasks` pending tasks of kind "noop" with args of about 50 bytes, then VACUUM ANALYZE and CHECKPOINT.
-  void fill(int tasks);
+  /// Empties the tables and adds `tasks` pending tasks of kind "noop". Their args take about 50 bytes, and with
+  /// `padding` so many more that do not compress.
+  void fill(int tasks, int padding = 0);
   /// VACUUM ANALYZE and CHECKPOINT.
   void settle();
   /// Waits until no other session of this benchmark is open, so that all have reported their counters.
