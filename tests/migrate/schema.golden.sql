@@ -518,7 +518,7 @@ CREATE TABLE millrace.tasks (
     errors jsonb,
     CONSTRAINT tasks_in_range CHECK ((((priority >= 0) AND (priority <= 100)) AND ((attempt >= 0) AND (attempt <= max_attempts)) AND ((max_attempts >= 1) AND (max_attempts <= 1000)) AND (kind <> ''::text) AND (queue <> ''::text) AND ((dead_at IS NULL) OR (status = 'failed'::millrace.status))))
 )
-WITH (fillfactor='33');
+WITH (fillfactor='28');
 
 --
 -- Name: TABLE tasks; Type: COMMENT; Schema: millrace; Owner: -

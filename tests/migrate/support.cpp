@@ -3,25 +3,17 @@
 #include "base/text.hpp"
 #include "dev/run_program.hpp"
 #include "dev/server_binaries.hpp"
+#include "support/wait.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
-#include <thread>
 
 using namespace millrace;
-
-std::string database_url() {
-  const char* url = std::getenv("MILLRACE_TEST_DATABASE");
-  if (url == nullptr) throw std::runtime_error("MILLRACE_TEST_DATABASE is not set");
-  return url;
-}
 
 namespace {
 
@@ -129,9 +121,5 @@ Migration make_migration(int version, const std::string& name, const std::string
 }
 
 void await(const char* what, const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error(std::string("waited in vain for: ") + what);
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  if (!test::eventually(condition)) throw std::runtime_error(std::string("waited in vain for: ") + what);
 }

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "postgres/connection.hpp"
+#include "support/schema.hpp"
 
-/// The database to test against, from MILLRACE_TEST_DATABASE. Throws if it is not set: then nothing would be tested.
-[[nodiscard]] std::string database_url();
+using millrace::test::database_url;
 
 /// A schema name that no other test uses; the schema is dropped at the end, whatever is in it.
 class ScratchSchema {
@@ -54,5 +54,5 @@ void run_psql_script(const std::string& script);
 [[nodiscard]] millrace::Migration make_migration(int version, const std::string& name, const std::string& up, const std::string& down = "",
                                                  bool transactional = true);
 
-/// Looks until `condition` holds. Throws after half a minute.
+/// Looks until `condition` holds. Throws if it does not in time.
 void await(const char* what, const std::function<bool()>& condition);
