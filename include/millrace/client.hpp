@@ -14,8 +14,8 @@
 namespace millrace {
 
 struct ClientOptions {
-  ConnectionString database{};  ///< Default: libpq's environment.
-  std::string schema = "millrace";  ///< 1 to 63 bytes.
+  ConnectionString database{};           ///< Default: libpq's environment.
+  std::string schema = "millrace";       ///< 1 to 63 bytes.
   Milliseconds connect_timeout{10'000};  ///< For each attempt to connect; at least one second.
 };
 
@@ -23,7 +23,7 @@ struct ClientOptions {
 struct TaskError {
   int attempt = 0;
   Time at{};
-  std::string worker{};  ///< UUID of the worker.
+  std::string worker{};   ///< UUID of the worker.
   std::string message{};  ///< Valid UTF-8, at most 4096 characters.
 };
 
@@ -45,9 +45,9 @@ struct TaskRecord {
   std::optional<std::string> worker{};
   std::optional<Milliseconds> timeout{};
   std::optional<std::string> backoff{};  ///< JSON text; none means the default policy.
-  std::string args{};  ///< JSON text of an object.
-  std::optional<std::string> result{};  ///< JSON text; none if there is none.
-  std::vector<TaskError> errors{};  ///< The latest 10, oldest first.
+  std::string args{};                    ///< JSON text of an object.
+  std::optional<std::string> result{};   ///< JSON text; none if there is none.
+  std::vector<TaskError> errors{};       ///< The latest 10, oldest first.
 };
 
 /// Which tasks to list. Unset fields match everything.
@@ -56,16 +56,16 @@ struct TaskFilter {
   std::optional<std::string> queue{};
   std::optional<std::string> kind{};
   std::optional<TaskId> before{};  ///< Only tasks with a smaller id: the next page.
-  int limit = 50;  ///< 1 to 1000.
+  int limit = 50;                  ///< 1 to 1000.
 };
 
 /// What a queue holds now, and what happened in it within the last hour.
 struct QueueStats {
   std::string queue{};
-  std::int64_t ready = 0;  ///< Could be claimed now.
+  std::int64_t ready = 0;     ///< Could be claimed now.
   std::int64_t upcoming = 0;  ///< Scheduled, or waiting to be retried.
   std::int64_t running = 0;
-  std::int64_t failed = 0;  ///< Dead letters.
+  std::int64_t failed = 0;                     ///< Dead letters.
   std::optional<Milliseconds> oldest_ready{};  ///< How long the longest waiting ready task has been due.
   std::int64_t completed_last_hour = 0;
   std::int64_t retried_last_hour = 0;

@@ -28,8 +28,8 @@ class Context {
   [[nodiscard]] virtual int max_attempts() const noexcept = 0;
   [[nodiscard]] virtual LeaseId lease() const noexcept = 0;
   [[nodiscard]] virtual std::string_view worker_id() const noexcept = 0;  ///< A UUID, fresh for each Worker.
-  [[nodiscard]] virtual Time scheduled_at() const = 0;  ///< When the task was due, by the database's clock.
-  [[nodiscard]] virtual Time started_at() const = 0;  ///< When it was claimed, by the database's clock.
+  [[nodiscard]] virtual Time scheduled_at() const = 0;                    ///< When the task was due, by the database's clock.
+  [[nodiscard]] virtual Time started_at() const = 0;                      ///< When it was claimed, by the database's clock.
   /// The attempt's timeout; none if the task has none.
   [[nodiscard]] virtual std::optional<Milliseconds> timeout() const noexcept = 0;
   /// When the timeout ends, by the local steady clock. At the deadline a stop is requested.

@@ -17,12 +17,12 @@ namespace millrace {
 
 /// What a task definition, or a single enqueue, may say about a task. Unset fields take the default.
 struct EnqueueOptions {
-  std::optional<std::string> queue{};  ///< Lane of the task; 1 to 128 bytes. Default "default".
-  std::optional<Priority> priority{};  ///< Default Priority::normal (50).
-  std::optional<Milliseconds> delay{};  ///< Not before now + delay, by the database's clock; 0 to 100 years. Excludes run_at.
-  std::optional<Time> run_at{};  ///< Not before this time; the years 1970 to 9999. Default: at once.
-  std::optional<int> max_attempts{};  ///< Runs before the task becomes a dead letter; 1 to 1000. Default 5.
-  std::optional<Backoff> backoff{};  ///< Retry policy. Default exponential(15s, 1h).
+  std::optional<std::string> queue{};     ///< Lane of the task; 1 to 128 bytes. Default "default".
+  std::optional<Priority> priority{};     ///< Default Priority::normal (50).
+  std::optional<Milliseconds> delay{};    ///< Not before now + delay, by the database's clock; 0 to 100 years. Excludes run_at.
+  std::optional<Time> run_at{};           ///< Not before this time; the years 1970 to 9999. Default: at once.
+  std::optional<int> max_attempts{};      ///< Runs before the task becomes a dead letter; 1 to 1000. Default 5.
+  std::optional<Backoff> backoff{};       ///< Retry policy. Default exponential(15s, 1h).
   std::optional<Milliseconds> timeout{};  ///< Longest run of one attempt; 1 ms to 365 days. Default: none.
   bool wake = true;  ///< Notify an idle worker. Set false if the transaction will be PREPAREd: Postgres forbids NOTIFY there.
   std::string schema = "millrace";  ///< The Millrace schema; 1 to 63 bytes.
@@ -32,7 +32,7 @@ struct EnqueueOptions {
 struct Enqueued {
   TaskId id{};
   Status status = Status::pending;  ///< pending, or scheduled if its time is in the future.
-  bool created = true;  ///< Whether this call made the task.
+  bool created = true;              ///< Whether this call made the task.
 };
 
 /// Adds a task within `tx`; it exists when `tx` commits. `args` is the text of a JSON object, stored as jsonb.

@@ -15,7 +15,7 @@ namespace millrace {
 struct Migration {
   int version = 0;  ///< 1, 2, 3, … without gaps.
   std::string name{};
-  int min_compatible = 1;  ///< Oldest binary (by its newest migration) that can serve the schema with this applied.
+  int min_compatible = 1;     ///< Oldest binary (by its newest migration) that can serve the schema with this applied.
   bool transactional = true;  ///< false: run outside a transaction (CREATE INDEX CONCURRENTLY), repeatable after a failure.
   std::string up{};
   std::string down{};
@@ -28,8 +28,8 @@ struct MigrationState {
   int version = 0;
   std::string name{};
   std::optional<Time> applied_at{};  ///< None: pending.
-  bool known = true;  ///< false: applied, but not part of this binary.
-  bool changed = false;  ///< Applied from another text than this binary's: the SHA-256 of `up` differs.
+  bool known = true;                 ///< false: applied, but not part of this binary.
+  bool changed = false;              ///< Applied from another text than this binary's: the SHA-256 of `up` differs.
 };
 
 enum class MigrationStep : std::uint8_t { waiting, applying, applied, adopted, reverting, reverted };
@@ -49,7 +49,8 @@ class Migrator {
 
   /// Applies everything up to version `to` (default: all) and returns how many were applied. Rows that psql left are
   /// adopted: their checksum is filled in. Throws SchemaError if the schema is newer than this binary, or if an applied
-  /// migration's checksum differs; ConnectionError; DatabaseError if a migration fails (it leaves nothing behind, unless non-transactional).
+  /// migration's checksum differs; ConnectionError; DatabaseError if a migration fails (it leaves nothing behind, unless
+  /// non-transactional).
   int up(std::optional<int> to = {}, const MigrationProgress& progress = {});
   /// Reverts everything above version `to` (0: everything) and returns how many were reverted. Throws as up() does.
   int down(int to, const MigrationProgress& progress = {});

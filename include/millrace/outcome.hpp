@@ -34,9 +34,9 @@ template <class R>
 class Outcome {
  public:
   Outcome(R value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Outcome(Retry retry) : state_(std::move(retry)) {}  // NOLINT(google-explicit-constructor)
-  Outcome(Fail fail) : state_(std::move(fail)) {}  // NOLINT(google-explicit-constructor)
-  Outcome(Snooze snooze) : state_(snooze) {}  // NOLINT(google-explicit-constructor)
+  Outcome(Retry retry) : state_(std::move(retry)) {}                      // NOLINT(google-explicit-constructor)
+  Outcome(Fail fail) : state_(std::move(fail)) {}                         // NOLINT(google-explicit-constructor)
+  Outcome(Snooze snooze) : state_(snooze) {}                              // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] const std::variant<R, Retry, Fail, Snooze>& state() const& noexcept { return state_; }
   [[nodiscard]] std::variant<R, Retry, Fail, Snooze>&& state() && noexcept { return std::move(state_); }

@@ -62,10 +62,10 @@ inline const Priority Priority::low{25};
 struct Backoff {
   enum class Kind : std::uint8_t { exponential, linear, fixed };
   Kind kind = Kind::exponential;
-  Milliseconds base{15'000};  ///< The first delay; 0 to 365 days.
+  Milliseconds base{15'000};    ///< The first delay; 0 to 365 days.
   Milliseconds cap{3'600'000};  ///< The longest delay, before jitter; 0 to 365 days.
-  double multiplier = 2;  ///< exponential only: each delay is this many times the one before; 1 to 100.
-  double jitter = 0.15;  ///< Each delay is multiplied by a random factor from 1 - jitter to 1 + jitter; 0 to 0.5.
+  double multiplier = 2;        ///< exponential only: each delay is this many times the one before; 1 to 100.
+  double jitter = 0.15;         ///< Each delay is multiplied by a random factor from 1 - jitter to 1 + jitter; 0 to 0.5.
   bool operator==(const Backoff&) const = default;
 };
 
@@ -78,9 +78,7 @@ struct Backoff {
   return {Backoff::Kind::linear, base, cap, 2, jitter};
 }
 /// Always the same delay.
-[[nodiscard]] constexpr Backoff fixed(Milliseconds delay, double jitter = 0.15) {
-  return {Backoff::Kind::fixed, delay, delay, 2, jitter};
-}
+[[nodiscard]] constexpr Backoff fixed(Milliseconds delay, double jitter = 0.15) { return {Backoff::Kind::fixed, delay, delay, 2, jitter}; }
 
 /// Where the database is: a libpq URI or keyword string; empty means libpq's environment (PGHOST, PGSERVICE, …).
 /// It may hold a password, so it cannot be printed: `reveal()` is for connecting, `redacted()` for people.
@@ -88,7 +86,7 @@ class ConnectionString {
  public:
   ConnectionString() = default;
   ConnectionString(std::string text) : text_(std::move(text)) {}  // NOLINT(google-explicit-constructor)
-  ConnectionString(const char* text) : text_(text) {}  // NOLINT(google-explicit-constructor)
+  ConnectionString(const char* text) : text_(text) {}             // NOLINT(google-explicit-constructor)
   [[nodiscard]] const std::string& reveal() const noexcept { return text_; }
   /// The same address without any password or other secret, for messages.
   [[nodiscard]] std::string redacted() const;

@@ -25,17 +25,17 @@ struct WorkerQueue {
 };
 
 struct WorkerOptions {
-  ConnectionString database{};  ///< Default: libpq's environment. Four connections are held open.
-  std::string schema = "millrace";  ///< 1 to 63 bytes.
+  ConnectionString database{};                        ///< Default: libpq's environment. Four connections are held open.
+  std::string schema = "millrace";                    ///< 1 to 63 bytes.
   std::vector<WorkerQueue> queues = {WorkerQueue{}};  ///< At least one; names differ.
-  std::string name{};  ///< For people; default host:pid.
-  Milliseconds lease_ttl{30'000};  ///< Not heard from for so long, this worker is dead and its tasks are rescued. 1 s to 1 day.
-  Milliseconds heartbeat{0};  ///< How often it says that it lives; default lease_ttl / 6. At most lease_ttl / 3.
+  std::string name{};                                 ///< For people; default host:pid.
+  Milliseconds lease_ttl{30'000};     ///< Not heard from for so long, this worker is dead and its tasks are rescued. 1 s to 1 day.
+  Milliseconds heartbeat{0};          ///< How often it says that it lives; default lease_ttl / 6. At most lease_ttl / 3.
   Milliseconds poll_interval{1'000};  ///< How often an idle worker looks without being woken. 10 ms to 1 h.
-  Milliseconds grace{30'000};  ///< At stop: how long running handlers may finish before they are asked to stop.
+  Milliseconds grace{30'000};         ///< At stop: how long running handlers may finish before they are asked to stop.
   Milliseconds stop_patience{5'000};  ///< After that: how long they have to obey before their tasks are released.
-  int batch = 500;  ///< Most tasks of one claim; 1 to 5000.
-  bool listen = true;  ///< false: poll only; no LISTEN, no prepared statement, no session state. For transaction poolers.
+  int batch = 500;                    ///< Most tasks of one claim; 1 to 5000.
+  bool listen = true;                 ///< false: poll only; no LISTEN, no prepared statement, no session state. For transaction poolers.
   std::shared_ptr<spdlog::logger> logger{};  ///< Default: standard error, from level info.
 };
 
@@ -45,8 +45,8 @@ struct WorkerCounts {
   std::int64_t completed = 0;
   std::int64_t retried = 0;
   std::int64_t failed = 0;
-  std::int64_t released = 0;  ///< Given back without being counted.
-  std::int64_t lost = 0;  ///< Settlements refused because the lease was lost.
+  std::int64_t released = 0;    ///< Given back without being counted.
+  std::int64_t lost = 0;        ///< Settlements refused because the lease was lost.
   std::int64_t stragglers = 0;  ///< Handlers that did not obey the stop; their threads still run.
 };
 

@@ -21,8 +21,10 @@ int deepest(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
     } else if (c == '"') {
       in_string = true;
     } else if (c == '{' || c == '[') {
@@ -74,8 +76,10 @@ std::string without_exponents(std::string_view text) {
   for (std::size_t i = 0; i < out.size(); ++i) {
     const char c = out[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
     } else if (c == '"') {
       in_string = true;
     } else if ((c == 'e' || c == 'E') && i > 0 && out[i - 1] >= '0' && out[i - 1] <= '9') {

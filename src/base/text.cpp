@@ -14,7 +14,9 @@ constexpr std::string_view ellipsis = "\xE2\x80\xA6";
 // The length of the well-formed sequence at the front of `text`, or 0. Table 3-7 of the Unicode standard.
 std::size_t sequence_length(std::string_view text) noexcept {
   const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const auto tail = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) { return i < text.size() && at(i) >= low && at(i) <= high; };
+  const auto tail = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
+    return i < text.size() && at(i) >= low && at(i) <= high;
+  };
   const unsigned lead = at(0);
   if (lead < 0x80) return 1;
   if (lead >= 0xC2 && lead <= 0xDF) return tail(1) ? 2 : 0;

@@ -4,7 +4,8 @@
 
 namespace millrace {
 namespace {
-constexpr std::array<std::string_view, 8> names = {"waiting", "pending", "scheduled", "retrying", "running", "completed", "failed", "cancelled"};
+constexpr std::array<std::string_view, 8> names = {"waiting", "pending",   "scheduled", "retrying",
+                                                   "running", "completed", "failed",    "cancelled"};
 }
 
 std::string_view to_string(Status status) noexcept { return names[static_cast<std::size_t>(status)]; }

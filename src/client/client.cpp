@@ -18,8 +18,8 @@ struct Client::Impl {
   postgres::Connection& connection() {
     if (!link || link->broken()) {
       link.reset();
-      link = std::make_unique<postgres::Connection>(
-          postgres::Dial{.url = options.database, .application = "millrace client", .schema = options.schema, .connect_timeout = options.connect_timeout});
+      link = std::make_unique<postgres::Connection>(postgres::Dial{
+          .url = options.database, .application = "millrace client", .schema = options.schema, .connect_timeout = options.connect_timeout});
     }
     return *link;
   }

@@ -97,10 +97,11 @@ Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, c
   params.text(std::string(kind)).text(std::string(args));
   bind_options(params, options);
   // Whether it waits for its time is decided by the same clock, in the same transaction, as enqueue() does.
-  const auto rows = run(fmt::format("SELECT {0}.enqueue($1, $2::jsonb, $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10),"
-                                    " coalesce($5::timestamptz, {0}.clock() + $6::interval) > {0}.clock()",
-                                    schema),
-                        params);
+  const auto rows =
+      run(fmt::format("SELECT {0}.enqueue($1, $2::jsonb, $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10),"
+                      " coalesce($5::timestamptz, {0}.clock() + $6::interval) > {0}.clock()",
+                      schema),
+          params);
   return {.id = {rows.integer(0, 0)}, .status = rows.boolean(0, 1) ? Status::scheduled : Status::pending, .created = true};
 }
 

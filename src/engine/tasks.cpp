@@ -12,7 +12,8 @@ namespace millrace::engine {
 namespace {
 
 constexpr const char* columns =
-    "t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, t.run_at, t.created_at, t.started_at, t.finished_at, t.dead_at,"
+    "t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, t.run_at, t.created_at, t.started_at, t.finished_at, "
+    "t.dead_at,"
     " t.lease, t.worker, (extract(epoch FROM t.timeout) * 1000)::bigint, t.backoff, t.args, t.result, t.errors";
 
 std::vector<TaskError> errors_of(std::string_view text) {
@@ -59,7 +60,8 @@ std::string road(const std::optional<Status>& status, const std::string& schema)
     case Status::scheduled:
     case Status::retrying:
       return fmt::format("{0}.tasks t WHERE t.id IN (SELECT k.id FROM {0}.tickets k) AND t.status = '{1}'", schema, to_string(*status));
-    case Status::running: return fmt::format("{0}.tasks t WHERE t.id IN (SELECT r.id FROM {0}.running_tasks r) AND t.status = 'running'", schema);
+    case Status::running:
+      return fmt::format("{0}.tasks t WHERE t.id IN (SELECT r.id FROM {0}.running_tasks r) AND t.status = 'running'", schema);
     case Status::failed: return fmt::format("{0}.tasks t WHERE t.dead_at IS NOT NULL AND t.status = 'failed'", schema);
     case Status::waiting:
     case Status::completed:
@@ -69,7 +71,8 @@ std::string road(const std::optional<Status>& status, const std::string& schema)
 }
 
 Status status_after(postgres::Connection& connection, const std::string& schema, const char* function, TaskId id) {
-  const auto rows = connection.run(fmt::format("SELECT {}.{}($1)", base::quote_identifier(schema), function), postgres::Params().integer(id.value));
+  const auto rows =
+      connection.run(fmt::format("SELECT {}.{}($1)", base::quote_identifier(schema), function), postgres::Params().integer(id.value));
   return status_from(rows.text(0, 0));
 }
 

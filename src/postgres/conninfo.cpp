@@ -23,10 +23,12 @@ std::map<std::string, std::string> parse(const ConnectionString& url) {
   std::map<std::string, std::string> values;
   if (url.reveal().find('\0') != std::string::npos) throw InvalidArgument("database", "holds a NUL character");
   char* complaint = nullptr;
-  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfoParse(url.reveal().c_str(), &complaint), &PQconninfoFree);
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfoParse(url.reveal().c_str(), &complaint),
+                                                                             &PQconninfoFree);
   PQfreemem(complaint);  // it quotes the string, password and all
   if (!options) {
-    throw InvalidArgument("database", "is no connection string that libpq understands, such as postgresql://user@host:5432/name or \"host=… dbname=…\"");
+    throw InvalidArgument(
+        "database", "is no connection string that libpq understands, such as postgresql://user@host:5432/name or \"host=… dbname=…\"");
   }
   for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
     if (option->val != nullptr) values.emplace(option->keyword, option->val);

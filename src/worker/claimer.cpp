@@ -93,16 +93,17 @@ bool Claimer::claim(Lookout& lookout, int room, bool suspect) {
   const bool sweep = lookout.cursor.sweep_due(begin, lookout.drained);
   postgres::Result rows;
   try {
-    rows = link_->run(
-        fmt::format("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms FROM {}.claim($1, $2, $3, $4::timestamptz[], $5::bigint[], $6, $7)", state_.schema),
-        Params()
-            .text(state_.id)
-            .text(lookout.serving->lane.queue())
-            .integer(room)
-            .text(lookout.cursor.times(sweep))
-            .text(lookout.cursor.ids(sweep))
-            .boolean(careful)
-            .boolean(suspect));
+    rows = link_->run(fmt::format("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms FROM {}.claim($1, $2, "
+                                  "$3, $4::timestamptz[], $5::bigint[], $6, $7)",
+                                  state_.schema),
+                      Params()
+                          .text(state_.id)
+                          .text(lookout.serving->lane.queue())
+                          .integer(room)
+                          .text(lookout.cursor.times(sweep))
+                          .text(lookout.cursor.ids(sweep))
+                          .boolean(careful)
+                          .boolean(suspect));
   } catch (const DatabaseError& e) {
     if (e.sqlstate() != "55P03") throw;
     // Somebody holds a task's row. Step over such rows for a while.
@@ -147,7 +148,8 @@ Claimer::Footer Claimer::read_footer(Lookout& lookout, const postgres::Result& r
   if (const auto& started = json.at("started_at"); started.is_string()) footer.started_at = started.get<std::string>();
   if (const auto& next = json.at("next_in_ms"); next.is_number()) footer.next_in = Milliseconds(next.get<std::int64_t>());
   if (!suspect) {
-    for (const auto& mark : json.at("reached")) lookout.cursor.reached(mark.at(0).get<int>(), mark.at(1).get<std::string>(), mark.at(2).get<std::int64_t>());
+    for (const auto& mark : json.at("reached"))
+      lookout.cursor.reached(mark.at(0).get<int>(), mark.at(1).get<std::string>(), mark.at(2).get<std::int64_t>());
   }
   return footer;
 }

@@ -68,8 +68,9 @@ void Heart::run() {
 }
 
 void Heart::beat() {
-  const auto rows = link_->run(fmt::format("SELECT registered, lost, cancelled, suspects FROM {}.heartbeat($1, $2::bigint[])", state_.schema),
-                               Params().text(state_.id).text(state_.ledger.named()));
+  const auto rows =
+      link_->run(fmt::format("SELECT registered, lost, cancelled, suspects FROM {}.heartbeat($1, $2::bigint[])", state_.schema),
+                 Params().text(state_.id).text(state_.ledger.named()));
   if (!rows.boolean(0, 0)) {
     state_.log->warn("heart: this worker was taken for dead and its tasks were rescued; registering again");
     state_.lose(state_.ledger.lose_all());
@@ -119,7 +120,8 @@ void Heart::flush_stats() {
     failed.integer(line.failed);
     run_ms.integer(line.run_ns / 1'000'000);
   }
-  link_->run(fmt::format("SELECT {}.record_stats($1, $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])", state_.schema),
+  link_->run(fmt::format("SELECT {}.record_stats($1, $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])",
+                         state_.schema),
              Params()
                  .text(state_.id)
                  .text(std::move(queues).take())

@@ -18,7 +18,8 @@ namespace millrace::worker {
 
 class Lane {
  public:
-  Lane(std::string queue, int concurrency, int batch, Bell& claimer) : queue_(std::move(queue)), concurrency_(concurrency), batch_(batch), claimer_(claimer) {}
+  Lane(std::string queue, int concurrency, int batch, Bell& claimer)
+      : queue_(std::move(queue)), concurrency_(concurrency), batch_(batch), claimer_(claimer) {}
 
   [[nodiscard]] const std::string& queue() const noexcept { return queue_; }
   [[nodiscard]] int concurrency() const noexcept { return concurrency_; }

@@ -3,9 +3,9 @@
 
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "worker/claimed.hpp"

@@ -11,7 +11,8 @@ void listen(State& state) {
       if (!link) {
         link = state.connect("listener");
         for (const auto& serving : state.queues) {
-          const auto channel = link->run(fmt::format("SELECT {}.wake_channel($1)", state.schema), postgres::Params().text(serving->lane.queue()));
+          const auto channel =
+              link->run(fmt::format("SELECT {}.wake_channel($1)", state.schema), postgres::Params().text(serving->lane.queue()));
           link->listen(channel.text(0, 0));
         }
         state.claimer_bell.ring();

@@ -11,7 +11,7 @@ namespace {
 
 // A handler can reach nothing but globals.
 int write_end = -1;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
-int read_end = -1;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+int read_end = -1;   // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
 void on_signal(int) {
   const int saved = errno;

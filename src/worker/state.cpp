@@ -51,8 +51,8 @@ std::string fresh_uuid() {
   for (unsigned& word : words) word = random();
   words[1] = (words[1] & 0xFFFF0FFFU) | 0x4000U;
   words[2] = (words[2] & 0x3FFFFFFFU) | 0x80000000U;
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", words[0], words[1] >> 16U, words[1] & 0xFFFFU, words[2] >> 16U, words[2] & 0xFFFFU,
-                     words[3]);
+  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:04x}{:08x}", words[0], words[1] >> 16U, words[1] & 0xFFFFU, words[2] >> 16U,
+                     words[2] & 0xFFFFU, words[3]);
 }
 
 std::string host_name() {
@@ -64,7 +64,11 @@ std::string host_name() {
 }  // namespace
 
 State::State(WorkerOptions given)
-    : options(checked(std::move(given))), log(options.logger), id(fresh_uuid()), host(host_name()), schema(base::quote_identifier(options.schema)) {
+    : options(checked(std::move(given))),
+      log(options.logger),
+      id(fresh_uuid()),
+      host(host_name()),
+      schema(base::quote_identifier(options.schema)) {
   if (!log) log = std::make_shared<spdlog::logger>("millrace", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   if (options.name.empty()) options.name = fmt::format("{}:{}", host, ::getpid());
   for (const WorkerQueue& queue : options.queues) {
@@ -74,8 +78,10 @@ State::State(WorkerOptions given)
 }
 
 std::unique_ptr<postgres::Connection> State::connect(const char* role) const {
-  auto connection = std::make_unique<postgres::Connection>(postgres::Dial{
-      .url = options.database, .application = fmt::format("millrace worker {}", role), .schema = options.schema, .session = options.listen});
+  auto connection = std::make_unique<postgres::Connection>(postgres::Dial{.url = options.database,
+                                                                          .application = fmt::format("millrace worker {}", role),
+                                                                          .schema = options.schema,
+                                                                          .session = options.listen});
   // Behind a pooler a session is nobody's: there is nothing to attach.
   if (options.listen) connection->run(fmt::format("SELECT {}.attach_session($1)", schema), postgres::Params().text(id));
   return connection;

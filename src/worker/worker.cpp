@@ -28,7 +28,8 @@ using worker::State;
 using worker::StopCause;
 
 struct Worker::Impl {
-  explicit Impl(WorkerOptions options) : state(std::make_shared<State>(std::move(options))), stop_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  explicit Impl(WorkerOptions options)
+      : state(std::make_shared<State>(std::move(options))), stop_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     state->listener_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   }
   ~Impl() {
@@ -77,7 +78,8 @@ void Worker::Impl::start() {
   if (state->options.listen) listener = std::thread([this] { worker::listen(*state); });
   claimer = std::thread([this, open = std::move(link)]() mutable { worker::Claimer(*state, std::move(open)).run(); });
   std::string served;
-  for (const WorkerQueue& queue : state->options.queues) served += fmt::format("{}{} ({})", served.empty() ? "" : ", ", queue.name, queue.concurrency);
+  for (const WorkerQueue& queue : state->options.queues)
+    served += fmt::format("{}{} ({})", served.empty() ? "" : ", ", queue.name, queue.concurrency);
   state->log->info("worker {} serves {}", state->options.name, served);
 }
 
@@ -154,8 +156,10 @@ bool Worker::Impl::stop() {
   }
   for (std::thread& executor : executors) {
     // A thread that runs a handler which does not obey cannot be joined; it holds its share of the state.
-    if (stragglers > 0) executor.detach();
-    else executor.join();
+    if (stragglers > 0)
+      executor.detach();
+    else
+      executor.join();
   }
   executors.clear();
   say_goodbye();
@@ -171,7 +175,8 @@ void Worker::handle_raw(std::string kind, RawHandler handler) {
   const std::lock_guard lock(impl_->lifecycle);
   if (impl_->started) throw StateError("handlers are added before the worker starts");
   if (!handler) throw InvalidArgument("handler", "is empty");
-  if (!impl_->state->handlers.emplace(kind, std::move(handler)).second) throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
+  if (!impl_->state->handlers.emplace(kind, std::move(handler)).second)
+    throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
 }
 
 void Worker::run() {

@@ -32,7 +32,9 @@ int number_from_environment(const char* name, int otherwise) {
 }
 
 struct Folder {
-  Folder() : path(std::filesystem::temp_directory_path() / fmt::format("millrace-fault-{}", ::getpid())) { std::filesystem::create_directories(path); }
+  Folder() : path(std::filesystem::temp_directory_path() / fmt::format("millrace-fault-{}", ::getpid())) {
+    std::filesystem::create_directories(path);
+  }
   ~Folder() { std::filesystem::remove_all(path); }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
@@ -44,12 +46,15 @@ void audit(Schema& schema) {
   const std::string name = schema.quoted();
   schema.connection().script(fmt::format(
       "CREATE TABLE {0}.audit (id bigint, was text, became text, at timestamptz DEFAULT clock_timestamp());"
-      "CREATE FUNCTION {0}.audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO {0}.audit (id, was, became) VALUES (new.id, old.status, new.status); RETURN NULL; END $$;"
+      "CREATE FUNCTION {0}.audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO {0}.audit (id, was, became) VALUES (new.id, "
+      "old.status, new.status); RETURN NULL; END $$;"
       "CREATE TRIGGER audit AFTER UPDATE ON {0}.tasks FOR EACH ROW WHEN (old.status <> new.status) EXECUTE FUNCTION {0}.audit()",
       name));
 }
 
-std::int64_t count(Schema& schema, const std::string& what) { return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0); }
+std::int64_t count(Schema& schema, const std::string& what) {
+  return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0);
+}
 
 }  // namespace
 

@@ -31,7 +31,8 @@ int main(int argc, char** argv) {
                            .grace = 10s,
                            .logger = logger});
   const auto note = [&](const char* what, const millrace::Context& context) {
-    const std::string line = fmt::format("{} {} {} {} {}\n", what, context.task_id().value, context.attempt(), context.lease().value, ::getpid());
+    const std::string line =
+        fmt::format("{} {} {} {} {}\n", what, context.task_id().value, context.attempt(), context.lease().value, ::getpid());
     if (::write(ledger, line.data(), line.size()) < 0) std::abort();
   };
   worker.handle_raw("work", [&](millrace::Context& context) -> millrace::Outcome<std::string> {

@@ -18,7 +18,8 @@ int main(int argc, char** argv) {
       std::filesystem::remove_all(folder);
       return 0;
     }
-    cluster.up(millrace::dev::Cluster::Settings{{"max_connections", "200"}, {"max_prepared_transactions", "10"}, {"shared_buffers", "256MB"}});
+    cluster.up(
+        millrace::dev::Cluster::Settings{{"max_connections", "200"}, {"max_prepared_transactions", "10"}, {"shared_buffers", "256MB"}});
     std::ofstream(folder / "url") << cluster.url().reveal() << '\n';
     return 0;
   } catch (const std::exception& e) {

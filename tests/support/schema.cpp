@@ -56,7 +56,8 @@ Schema::Schema() {
 Schema::~Schema() {
   link_.reset();
   try {
-    postgres::Connection(postgres::Dial{.url = database_url()}).script(fmt::format("SET lock_timeout = '10s'; DROP SCHEMA {} CASCADE", quoted()));
+    postgres::Connection(postgres::Dial{.url = database_url()})
+        .script(fmt::format("SET lock_timeout = '10s'; DROP SCHEMA {} CASCADE", quoted()));
   } catch (const std::exception& e) {
     fmt::print(stderr, "schema {} was left behind: {}\n", name_, e.what());
   }

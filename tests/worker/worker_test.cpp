@@ -53,7 +53,9 @@ struct House {
   bool reaches(TaskId id, Status wanted) {
     return eventually([&] { return status(id) == wanted; }, 20s);
   }
-  std::int64_t count(const std::string& what) { return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0); }
+  std::int64_t count(const std::string& what) {
+    return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0);
+  }
   void consistent() {
     CHECK(eventually([&] { return count("leases") == 0; }, 10s));
     CHECK(count("doctor()") == 0);
@@ -202,9 +204,11 @@ TEST_CASE("rule 11: a claim whose answer was lost is given back under a living w
   worker.handle_raw("quick", nothing);
   const auto id = house.client.enqueue("quick", "{}").id;
   // The claim is made in the worker's name, and its answer never reaches it.
-  house.schema.connection().run(fmt::format("SELECT {}.register_worker('{}', 'w', 'h', 1, '0', '{{default}}', '1 second')", house.schema.quoted(), worker.id()));
+  house.schema.connection().run(
+      fmt::format("SELECT {}.register_worker('{}', 'w', 'h', 1, '0', '{{default}}', '1 second')", house.schema.quoted(), worker.id()));
   house.schema.connection().run(fmt::format(
-      "SELECT count(*) FROM {}.claim('{}', 'default', 1, array_fill('-infinity'::timestamptz, '{{5}}'), array_fill(0, '{{5}}'))", house.schema.quoted(), worker.id()));
+      "SELECT count(*) FROM {}.claim('{}', 'default', 1, array_fill('-infinity'::timestamptz, '{{5}}'), array_fill(0, '{{5}}'))",
+      house.schema.quoted(), worker.id()));
   CHECK(house.status(id) == Status::running);
   worker.start();
   CHECK(house.reaches(id, Status::completed));
@@ -219,7 +223,8 @@ TEST_CASE("rule 6: a row that a person holds stops neither claimer nor completer
   const auto others = house.client.enqueue_many("quick", std::vector<std::string>(50, "{}"));
   auto person = house.schema.open();
   person->script("BEGIN");
-  person->run(fmt::format("SELECT 1 FROM {}.tasks WHERE id = $1 FOR UPDATE", house.schema.quoted()), millrace::postgres::Params().integer(held.value));
+  person->run(fmt::format("SELECT 1 FROM {}.tasks WHERE id = $1 FOR UPDATE", house.schema.quoted()),
+              millrace::postgres::Params().integer(held.value));
   Worker worker(house.options());
   worker.handle_raw("quick", nothing);
   worker.start();
