@@ -1,8 +1,8 @@
 // millrace migrate up | down | status | print
 #include <millrace/migrate.hpp>
 
-#include "cli/app.hpp"
 #include "base/time_text.hpp"
+#include "cli/app.hpp"
 #include "cli/table.hpp"
 
 #include <fmt/format.h>

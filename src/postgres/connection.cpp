@@ -52,8 +52,9 @@ struct Connection::Impl {
     for (const auto& value : values) pointers.push_back(value ? value->c_str() : nullptr);
     const auto bound = pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end());
     if (!session) return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound);
-    auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", prepared.size()));
+    auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
     if (fresh) {
+      ++statements;  // a name is never used twice, also when its statement could not be prepared
       try {
         link.prepare(found->second, sql);
         return work.exec_prepared(found->second, bound);
@@ -68,6 +69,7 @@ struct Connection::Impl {
 
   bool session;
   bool lost = false;
+  int statements = 0;
   std::string schema;
   pqxx::connection link;
   std::unordered_map<std::string, std::string> prepared;

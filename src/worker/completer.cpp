@@ -53,8 +53,8 @@ void Completer::run() {
     std::move(held_.begin(), held_.end(), std::back_inserter(batch));
     held_.clear();
     if (batch.empty()) {
-      drop_done_leases();
-      if (closed) return;
+      const bool dropped = drop_done_leases();
+      if (closed && (dropped || Clock::now() > give_up_)) return;
       continue;
     }
     flush(std::move(batch));
@@ -161,8 +161,10 @@ std::vector<Completer::Exception> Completer::send_completions(const std::vector<
   const std::vector<LeaseId> done = state_.ledger.take_done();
   params.text(array_of(done)).boolean(careful);
   try {
-    return exceptions_of<Exception>(
-        connection().run(fmt::format("SELECT id, verdict FROM {}.complete($1, $2::bigint[], $3::tid[], $4::bigint[], $5::jsonb[], $6::bigint[], $7)", state_.schema), params));
+    return exceptions_of<Exception>(connection().run(
+        fmt::format("SELECT id, verdict FROM {}.complete($1, $2::bigint[], $3::tid[], $4::bigint[], $5::jsonb[], $6::bigint[], $7)",
+                    state_.schema),
+        params));
   } catch (...) {
     state_.ledger.put_back_done(done);
     throw;
@@ -178,7 +180,9 @@ std::vector<Completer::Exception> Completer::send_failures(const std::vector<Set
     one.delay ? delays.text(fmt::format("{} milliseconds", one.delay->count())) : delays.null();
   }
   const auto rows = connection().run(
-      fmt::format("SELECT id, verdict, status, run_at FROM {}.fail($1, $2::bigint[], $3::bigint[], $4::text[], $5::boolean[], $6::interval[], $7)", state_.schema),
+      fmt::format(
+          "SELECT id, verdict, status, run_at FROM {}.fail($1, $2::bigint[], $3::bigint[], $4::text[], $5::boolean[], $6::interval[], $7)",
+          state_.schema),
       Params()
           .text(state_.id)
           .text(std::move(names.ids).take())
@@ -262,14 +266,17 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
   if (lost > 0) state_.tally.lost(lost);
 }
 
-void Completer::drop_done_leases() {
+bool Completer::drop_done_leases() {
   const std::vector<LeaseId> done = state_.ledger.take_done();
-  if (done.empty()) return;
+  if (done.empty()) return true;
   try {
     connection().run(fmt::format("SELECT {}.drop_leases($1, $2::bigint[])", state_.schema), Params().text(state_.id).text(array_of(done)));
+    return true;
   } catch (const Error& e) {
-    // The heart of this or another worker drops them later.
-    state_.log->debug("completer: {}", e.what());
+    state_.ledger.put_back_done(done);
+    link_.reset();
+    state_.back_off(0, "completer", e);
+    return false;
   }
 }
 

@@ -29,11 +29,11 @@ class Completer {
   std::vector<Exception> send_releases(const std::vector<Settlement>& part, bool careful);
   void conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions);
   postgres::Connection& connection();
-  void drop_done_leases();
+  bool drop_done_leases();
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
-  std::vector<Settlement> held_;  // somebody else has their rows: tried again with the next flush
+  std::vector<Settlement> held_;    // somebody else has their rows: tried again with the next flush
   std::vector<std::int64_t> dead_;  // ids that a send of failures ended for good
   Clock::time_point give_up_ = Clock::time_point::max();
 };

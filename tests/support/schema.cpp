@@ -16,9 +16,9 @@ namespace millrace::test {
 namespace {
 
 void replace(std::string& text, const std::string& from, const std::string& to) {
-  const std::size_t at = text.find(from);
+  std::size_t at = text.find(from);
   if (at == std::string::npos) throw std::logic_error("the mutation does not match the migrations any more: " + from);
-  text.replace(at, from.size(), to);
+  for (; at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
 }
 
 // RELIABILITY's mutation check: the engine without one of its rules must fail that rule's test.

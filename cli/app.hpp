@@ -1,0 +1,38 @@
+// What the commands share: the global options, and how each command is added.
+#pragma once
+
+#include <string>
+
+#include <millrace/types.hpp>
+
+namespace CLI {
+class App;
+}
+
+namespace millrace::cli {
+
+/// The global options, read when a command runs.
+struct Globals {
+  std::string database{};
+  std::string schema = "millrace";
+  bool json = false;
+
+  /// Where the database is: --database, MILLRACE_DATABASE or DATABASE_URL, libpq's environment, or the cluster that
+  /// `millrace dev up` made in this folder or one above.
+  [[nodiscard]] ConnectionString url() const;
+};
+
+/// How a command ends, when not by an exception: the exit code. 0 done, 1 failed, 2 usage, 3 not found, 4 refused by state.
+struct Exit {
+  int code;
+};
+
+void add_dev(CLI::App& app, Globals& globals);
+void add_doctor(CLI::App& app, Globals& globals);
+void add_enqueue(CLI::App& app, Globals& globals);
+void add_migrate(CLI::App& app, Globals& globals);
+void add_stats(CLI::App& app, Globals& globals);
+void add_task(CLI::App& app, Globals& globals);
+void add_worker(CLI::App& app, Globals& globals);
+
+}  // namespace millrace::cli

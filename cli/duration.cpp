@@ -1,0 +1,78 @@
+#include "cli/duration.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <vector>
+
+namespace millrace::cli {
+
+Milliseconds parse_duration(const char* option, std::string_view text) {
+  const auto refuse = [&] {
+    throw InvalidArgument(option, fmt::format("is \"{}\"; allowed are durations such as 500ms, 30s, 5m, 2h, 1d or 1h30m", text));
+  };
+  std::int64_t total = 0;
+  std::string_view rest = text;
+  if (rest.empty()) refuse();
+  while (!rest.empty()) {
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+    if (error != std::errc{} || number < 0) refuse();
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    std::int64_t unit = 0;
+    if (rest.starts_with("ms")) {
+      unit = 1;
+      rest.remove_prefix(1);
+    } else if (rest.starts_with('s')) {
+      unit = 1000;
+    } else if (rest.starts_with('m')) {
+      unit = 60'000;
+    } else if (rest.starts_with('h')) {
+      unit = 3'600'000;
+    } else if (rest.starts_with('d')) {
+      unit = 86'400'000;
+    } else {
+      refuse();
+    }
+    rest.remove_prefix(1);
+    std::int64_t part = 0;
+    if (__builtin_mul_overflow(number, unit, &part) || __builtin_add_overflow(total, part, &total)) refuse();
+  }
+  return Milliseconds(total);
+}
+
+Backoff parse_backoff(std::string_view text) {
+  const auto refuse = [&] {
+    throw InvalidArgument("--retry", fmt::format("is \"{}\"; allowed are exponential(1s,60s), linear(1s,60s) and fixed(5s)", text));
+  };
+  const std::size_t open = text.find('(');
+  if (open == std::string_view::npos || !text.ends_with(')')) refuse();
+  const std::string_view name = text.substr(0, open);
+  std::vector<Milliseconds> durations;
+  std::string_view rest = text.substr(open + 1, text.size() - open - 2);
+  for (;;) {
+    const std::size_t comma = rest.find(',');
+    durations.push_back(parse_duration("--retry", rest.substr(0, comma)));
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  if (name == "fixed" && durations.size() == 1) return fixed(durations[0]);
+  if (name == "linear" && durations.size() == 2) return linear(durations[0], durations[1]);
+  if (name != "exponential" || durations.size() != 2) refuse();
+  return exponential(durations[0], durations[1]);
+}
+
+Priority parse_priority(std::string_view text) {
+  if (text == "critical") return Priority::critical;
+  if (text == "high") return Priority::high;
+  if (text == "normal") return Priority::normal;
+  if (text == "low") return Priority::low;
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw InvalidArgument("priority", fmt::format("is \"{}\"; allowed is 0 to 100, or critical, high, normal, low", text));
+  }
+  return Priority(value);
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,19 @@
+// Durations as people write them.
+#pragma once
+
+#include <string_view>
+
+#include <millrace/types.hpp>
+
+namespace millrace::cli {
+
+/// `500ms`, `30s`, `5m`, `2h`, `1d`, `1h30m`. Throws InvalidArgument(option).
+[[nodiscard]] Milliseconds parse_duration(const char* option, std::string_view text);
+
+/// `exponential(1s,60s)`, `linear(1s,60s)` or `fixed(5s)`. Throws InvalidArgument("--retry").
+[[nodiscard]] Backoff parse_backoff(std::string_view text);
+
+/// 0 to 100, or critical, high, normal, low. Throws InvalidArgument("priority").
+[[nodiscard]] Priority parse_priority(std::string_view text);
+
+}  // namespace millrace::cli

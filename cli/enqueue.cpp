@@ -1,0 +1,84 @@
+// millrace enqueue KIND [JSON|-]
+#include "base/time_text.hpp"
+#include "cli/app.hpp"
+#include "cli/duration.hpp"
+
+#include <millrace/client.hpp>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+namespace millrace::cli {
+namespace {
+
+struct Call {
+  std::string kind{}, args{"{}"}, queue{}, priority{}, delay{}, at{}, timeout{}, retry{};
+  int max_attempts = 0;
+  bool lines = false;
+};
+
+EnqueueOptions options_of(const Call& call) {
+  EnqueueOptions options;
+  if (!call.queue.empty()) options.queue = call.queue;
+  if (!call.priority.empty()) options.priority = parse_priority(call.priority);
+  if (!call.delay.empty()) options.delay = parse_duration("--delay", call.delay);
+  if (!call.at.empty()) {
+    options.run_at = base::parse_time(call.at);
+    if (!options.run_at) throw InvalidArgument("--at", fmt::format("is \"{}\"; allowed are times such as 2026-12-24T18:00:00Z", call.at));
+  }
+  if (!call.timeout.empty()) options.timeout = parse_duration("--timeout", call.timeout);
+  if (!call.retry.empty()) options.backoff = parse_backoff(call.retry);
+  if (call.max_attempts != 0) options.max_attempts = call.max_attempts;
+  return options;
+}
+
+void enqueue_lines(const Globals& globals, const Call& call) {
+  std::vector<std::string> all;
+  for (std::string line; std::getline(std::cin, line);) {
+    if (!line.empty()) all.push_back(line);
+  }
+  Client client({.database = globals.url(), .schema = globals.schema});
+  const auto ids = client.enqueue_many(call.kind, all, options_of(call));
+  if (globals.json) {
+    for (const TaskId id : ids) fmt::print("{{\"id\": {}, \"created\": true}}\n", id.value);
+  } else {
+    fmt::print("enqueued {} tasks\n", ids.size());
+  }
+}
+
+void enqueue(const Globals& globals, Call call) {
+  if (call.lines) return enqueue_lines(globals, call);
+  if (call.args == "-") call.args.assign(std::istreambuf_iterator<char>(std::cin), {});
+  Client client({.database = globals.url(), .schema = globals.schema});
+  const Enqueued task = client.enqueue(call.kind, call.args, options_of(call));
+  if (globals.json)
+    fmt::print("{{\"id\": {}, \"status\": \"{}\", \"created\": {}}}\n", task.id.value, to_string(task.status), task.created);
+  else
+    fmt::print("enqueued task {} ({})\n", task.id.value, to_string(task.status));
+}
+
+}  // namespace
+
+void add_enqueue(CLI::App& app, Globals& globals) {
+  const auto call = std::make_shared<Call>();
+  CLI::App* command = app.add_subcommand("enqueue", "Add a task");
+  command->add_option("kind", call->kind, "The type of the task; decides the handler")->required();
+  command->add_option("args", call->args, "A JSON object; - reads it from standard input")->capture_default_str();
+  command->add_option("--queue", call->queue, "Its lane; default: default");
+  command->add_option("--priority", call->priority, "0 to 100, or critical, high, normal, low; default: normal");
+  command->add_option("--delay", call->delay, "Not before so long from now, such as 5m")->type_name("DURATION");
+  command->add_option("--at", call->at, "Not before this time, such as 2026-12-24T18:00:00Z")->type_name("TIME");
+  command->add_option("--max-attempts", call->max_attempts, "Runs before it becomes a dead letter; 1 to 1000, default 5")
+      ->check([](const std::string& text) { return text == "0" ? std::string("is 0; allowed is 1 to 1000") : std::string(); });
+  command->add_option("--timeout", call->timeout, "Longest run of one attempt, such as 30s")->type_name("DURATION");
+  command->add_option("--retry", call->retry, "exponential(1s,60s), linear(1s,60s) or fixed(5s)")->type_name("POLICY");
+  command->add_flag("--lines", call->lines, "Read one JSON object per line from standard input: many tasks, all or none");
+  command->footer("Example:\n  millrace enqueue send-email '{\"to\": \"ada@example.org\"}' --delay 5m --priority high");
+  command->callback([&globals, call] { enqueue(globals, *call); });
+}
+
+}  // namespace millrace::cli

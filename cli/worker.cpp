@@ -1,0 +1,116 @@
+// millrace worker --queue NAME=N --exec KIND=COMMAND
+#include "cli/app.hpp"
+#include "cli/duration.hpp"
+#include "cli/exec_handler.hpp"
+
+#include <millrace/client.hpp>
+#include <millrace/worker.hpp>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <memory>
+#include <thread>
+
+#include <unistd.h>
+
+namespace millrace::cli {
+namespace {
+
+struct Call {
+  std::vector<std::string> queues{}, execs{};
+  std::string lease_ttl{"30s"}, heartbeat{}, poll{"1s"}, grace{"30s"}, name{};
+  int batch = 500;
+  bool no_listen = false;
+  bool until_empty = false;
+};
+
+WorkerQueue queue_of(const std::string& text) {
+  const std::size_t equals = text.rfind('=');
+  if (equals == std::string::npos) return {.name = text};
+  WorkerQueue queue{.name = text.substr(0, equals), .concurrency = 0};
+  const auto [end, error] = std::from_chars(text.data() + equals + 1, text.data() + text.size(), queue.concurrency);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw InvalidArgument("--queue", fmt::format("is \"{}\"; allowed is NAME=N, such as default=10", text));
+  return queue;
+}
+
+WorkerOptions options_of(const Globals& globals, const Call& call) {
+  WorkerOptions options{.database = globals.url(), .schema = globals.schema, .name = call.name};
+  if (!call.queues.empty()) {
+    options.queues.clear();
+    for (const std::string& one : call.queues) options.queues.push_back(queue_of(one));
+  }
+  options.lease_ttl = parse_duration("--lease-ttl", call.lease_ttl);
+  if (!call.heartbeat.empty()) options.heartbeat = parse_duration("--heartbeat", call.heartbeat);
+  options.poll_interval = parse_duration("--poll", call.poll);
+  options.grace = parse_duration("--grace", call.grace);
+  options.batch = call.batch;
+  options.listen = !call.no_listen;
+  return options;
+}
+
+// Sends this process the signal that ends a worker once its queues have been empty twice in a row.
+void watch_until_empty(const std::stop_token& stop, const WorkerOptions& options) {
+  Client client({.database = options.database, .schema = options.schema});
+  for (int empty = 0; empty < 2 && !stop.stop_requested();) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    try {
+      std::int64_t live = 0;
+      for (const QueueStats& one : client.stats()) {
+        const bool ours =
+            std::any_of(options.queues.begin(), options.queues.end(), [&](const WorkerQueue& queue) { return queue.name == one.queue; });
+        if (ours) live += one.ready + one.upcoming + one.running;
+      }
+      empty = live == 0 ? empty + 1 : 0;
+    } catch (const Error&) {
+      empty = 0;  // the database is away; the worker waits for it too
+    }
+  }
+  if (!stop.stop_requested()) ::kill(::getpid(), SIGTERM);
+}
+
+void work(const Globals& globals, const Call& call) {
+  const WorkerOptions options = options_of(globals, call);
+  if (call.execs.empty())
+    throw InvalidArgument("--exec", "is missing; a worker needs at least one KIND=COMMAND, such as --exec send-email=./send.sh");
+  Worker worker(options);
+  for (const std::string& one : call.execs) {
+    const std::size_t equals = one.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == one.size())
+      throw InvalidArgument("--exec", fmt::format("is \"{}\"; allowed is KIND=COMMAND", one));
+    worker.handle_raw(one.substr(0, equals), exec_handler(one.substr(equals + 1), globals.schema));
+  }
+  std::jthread watcher;
+  if (call.until_empty) watcher = std::jthread([&](const std::stop_token& stop) { watch_until_empty(stop, options); });
+  worker.run();
+  if (worker.counts().stragglers > 0) ::_exit(1);
+}
+
+}  // namespace
+
+void add_worker(CLI::App& app, Globals& globals) {
+  const auto call = std::make_shared<Call>();
+  CLI::App* command = app.add_subcommand("worker", "Run tasks: each kind is handled by a program of yours");
+  command->add_option("--queue", call->queues, "A queue to serve and how many of its tasks at once; default: default=10")
+      ->type_name("NAME=N");
+  command->add_option("--exec", call->execs, "The program that runs tasks of a kind: args on stdin, result on stdout's last line")
+      ->type_name("KIND=COMMAND");
+  command->add_option("--lease-ttl", call->lease_ttl, "Not heard from for so long, this worker is dead")->capture_default_str();
+  command->add_option("--heartbeat", call->heartbeat, "How often it says that it lives; default: a sixth of --lease-ttl");
+  command->add_option("--poll", call->poll, "How often it looks without being woken")->capture_default_str();
+  command->add_option("--grace", call->grace, "How long running tasks may finish at SIGTERM")->capture_default_str();
+  command->add_option("--batch", call->batch, "Most tasks of one claim")->capture_default_str();
+  command->add_option("--name", call->name, "For people; default: host:pid");
+  command->add_flag("--no-listen", call->no_listen, "Poll only: no LISTEN, no session state, for transaction poolers");
+  command->add_flag("--until-empty", call->until_empty, "Stop when the queues have nothing left");
+  command->footer(
+      "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, anything else is a failed attempt.\n"
+      "Example:\n  millrace worker --queue mail=10 --exec send-email=./send.sh");
+  command->callback([&globals, call] { work(globals, *call); });
+}
+
+}  // namespace millrace::cli
