@@ -261,6 +261,8 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
       state_.log->warn("task {} ({}) failed and will be retried: {}", one.id().value, kind, one.text);
     }
   }
+  // What went back may be due at once, or before the claimer would look again.
+  if (part[0].kind != Settlement::Kind::complete) state_.claimer_bell.ring();
   state_.tally.add(lines);
   if (released > 0) state_.tally.released(released);
   if (lost > 0) state_.tally.lost(lost);

@@ -55,6 +55,9 @@ class Project {
   fs::path folder_;
 };
 
+// For tests of anything but durability: a busy disk makes each fsync of a fresh cluster's files slow.
+const Cluster::Settings quick{{"fsync", "off"}};
+
 std::string ask(const Cluster& cluster, const std::string& sql) {
   postgres::Connection connection({.url = cluster.url()});
   return std::string(connection.script(sql).text(0, 0));
@@ -89,7 +92,7 @@ TEST_CASE("up makes a durable UTF-8 server on a socket of its own, once") {
 
 TEST_CASE("it is found from any folder below, and from no other") {
   const Project project, elsewhere;
-  project.cluster().up();
+  project.cluster().up(quick);
   const auto found = Cluster::find(project.folder() / "a" / "b");
   REQUIRE(found);
   CHECK(found->paths().folder == project.folder());
@@ -102,7 +105,7 @@ TEST_CASE("data outlives down, and goes with destroy") {
   const Project project;
   Cluster cluster = project.cluster();
   CHECK_FALSE(cluster.down());
-  cluster.up();
+  cluster.up(quick);
   ask(cluster, "CREATE TABLE kept AS SELECT 1 AS n; SELECT 'made'");
   CHECK(cluster.down());
   CHECK_FALSE(cluster.down());
@@ -122,7 +125,7 @@ TEST_CASE("data outlives down, and goes with destroy") {
 TEST_CASE("after kill -9 of the postmaster, and after a crash, up starts it again") {
   const Project project;
   Cluster cluster = project.cluster();
-  cluster.up();
+  cluster.up(quick);
   ask(cluster, "CREATE TABLE kept AS SELECT 1 AS n; SELECT 'made'");
   for (const Stop how : {Stop::kill, Stop::immediate, Stop::kill}) {
     CHECK(cluster.down(how));
@@ -135,7 +138,7 @@ TEST_CASE("after kill -9 of the postmaster, and after a crash, up starts it agai
 TEST_CASE("a pid file whose number is some other process's now is no server") {
   const Project project;
   Cluster cluster = project.cluster();
-  cluster.up();
+  cluster.up(quick);
   const fs::path pid_file = cluster.paths().data / "postmaster.pid";
   std::ifstream in(pid_file);
   std::string left_behind{std::istreambuf_iterator<char>(in), {}};
@@ -153,7 +156,7 @@ TEST_CASE("a pid file whose number is some other process's now is no server") {
 TEST_CASE("a server that lost its socket is started again") {
   const Project project;
   Cluster cluster = project.cluster();
-  cluster.up();
+  cluster.up(quick);
   fs::remove_all(cluster.paths().socket);
   CHECK(cluster.up());
   CHECK(ask(cluster, "SELECT 1") == "1");
@@ -164,7 +167,7 @@ TEST_CASE("many ups at once make one cluster") {
   std::atomic<int> started = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] { started += project.cluster().up() ? 1 : 0; });
+    threads.emplace_back([&] { started += project.cluster().up(quick) ? 1 : 0; });
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(started == 1);
@@ -191,7 +194,7 @@ TEST_CASE("settings hold from the next start on, until others come") {
 TEST_CASE("a folder's name may hold anything") {
   const Project project(0755, "a$(touch x) `b` 'c\" \\ ü%20");
   Cluster cluster = project.cluster();
-  cluster.up();
+  cluster.up(quick);
   CHECK(ask(cluster, "SELECT 1") == "1");
   CHECK(cluster.down());
 }
@@ -203,7 +206,7 @@ TEST_CASE("where the server's user cannot enter, the data goes to /var/lib/millr
   }
   const Project project(0700);
   Cluster cluster = project.cluster();
-  cluster.up();
+  cluster.up(quick);
   CHECK(cluster.paths().data.parent_path() == "/var/lib/millrace-dev");
   const auto found = Cluster::find(project.folder() / "a");
   REQUIRE(found);
