@@ -63,6 +63,7 @@ class Child {
       : in_(make_pipe()), out_(make_pipe()), err_(make_pipe()), input_(input) {
     // Everything the child needs is made before the fork: after it, in a process with threads, only async-signal-safe calls.
     std::vector<char*> env;
+    env.reserve(environment.size());
     for (const std::string& one : environment) env.push_back(const_cast<char*>(one.c_str()));
     for (char** one = environ; *one != nullptr; ++one) {
       if (std::strncmp(*one, "MILLRACE_", 9) != 0) env.push_back(*one);
