@@ -94,6 +94,7 @@ void status(const Globals& globals) {
   std::vector<std::string> texts{dev::find_server_binaries().program("psql"), "--dbname", cluster.url().reveal()};
   texts.insert(texts.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(texts.size() + 1);
   for (std::string& text : texts) argv.push_back(text.data());
   argv.push_back(nullptr);
   std::fflush(stdout);
