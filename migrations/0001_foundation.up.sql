@@ -25,7 +25,7 @@ COMMENT ON FUNCTION clock() IS
 
 CREATE TABLE settings (
   singleton      boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-  args_bytes_max integer NOT NULL DEFAULT 1048576 CHECK (args_bytes_max BETWEEN 2 AND 268435456)
+  args_bytes_max integer NOT NULL DEFAULT 1048576 CHECK (args_bytes_max BETWEEN 256 AND 268435456)
 );
 COMMENT ON TABLE settings IS 'One row: limits that an operator may change with UPDATE.';
 COMMENT ON COLUMN settings.args_bytes_max IS 'Largest args accepted at enqueue, in bytes of their JSON text as PostgreSQL prints it. Default 1 MiB.';

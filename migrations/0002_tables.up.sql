@@ -73,10 +73,13 @@ CREATE TABLE workers (
   queues     text[]      NOT NULL CHECK (cardinality(queues) > 0),
   wants_wake boolean     NOT NULL DEFAULT false,
   lease_ttl  interval    NOT NULL CHECK (lease_ttl BETWEEN interval '1 second' AND interval '1 day'),
+  poll_interval interval NOT NULL DEFAULT '1 second' CHECK (poll_interval BETWEEN interval '0' AND interval '1 day'),
   started_at timestamptz NOT NULL DEFAULT clock(),
   seen_at    timestamptz NOT NULL DEFAULT clock()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 COMMENT ON TABLE workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
+
+COMMENT ON COLUMN workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';
 
 CREATE TABLE worker_sessions (
   worker        uuid        NOT NULL,

@@ -3,7 +3,7 @@ SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
 DROP FUNCTION enqueue_many(text, jsonb[], text, integer, timestamptz, interval, integer, jsonb, interval, boolean);
 DROP FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean);
-DROP FUNCTION wake(text);
+DROP FUNCTION wake(text, timestamptz);
 DROP FUNCTION wake_channel(text);
 DROP FUNCTION args_check(jsonb);
 DROP FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval);

@@ -117,23 +117,25 @@ AS $$
 $$;
 COMMENT ON FUNCTION wake_channel(text) IS 'The NOTIFY channel that wakes workers of a queue. Anyone may call it; locks nothing.';
 
-CREATE FUNCTION wake(queue text) RETURNS boolean
+CREATE FUNCTION wake(queue text, due timestamptz DEFAULT '-infinity') RETURNS boolean
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 BEGIN
   -- NOTIFY holds a lock of the whole cluster through the commit, so it is sent only while a live
-  -- worker of this queue waits for it. This is a statement of its own, after the inserts, so that it
-  -- sees a flag committed while they ran; above READ COMMITTED it cannot see it, hence always notifies.
+  -- worker of this queue waits for it and would not look in time by itself. This is a statement of its
+  -- own, after the inserts, so that it sees a flag committed while they ran; above READ COMMITTED it
+  -- cannot see it, hence always notifies.
   IF current_setting('transaction_isolation') = 'read committed' AND NOT EXISTS (
        SELECT FROM workers w
-       WHERE w.wants_wake AND wake.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl) THEN
+       WHERE w.wants_wake AND wake.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl
+         AND wake.due <= clock() + w.poll_interval) THEN
     RETURN false;
   END IF;
   PERFORM pg_notify(wake_channel(wake.queue), '');
   RETURN true;
 END $$;
-COMMENT ON FUNCTION wake(text) IS
-  'Wakes the workers of a queue if one wants it; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
+COMMENT ON FUNCTION wake(text, timestamptz) IS
+  'Wakes the workers of a queue if one wants it and would not look by itself before due; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
 
 CREATE FUNCTION enqueue(
   kind         text,
@@ -154,16 +156,24 @@ DECLARE
   task bigint;
   hint tid;
 BEGIN
-  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
-  PERFORM args_check(args);
-  due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  -- What is plainly good is told by one expression; a call of the checks costs more than the inserts' planning.
+  IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(queue) BETWEEN 1 AND 128 AND priority BETWEEN 0 AND 100
+      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout) = 4
+      AND jsonb_typeof(args) = 'object' AND octet_length(args::text) <= 256) IS NOT TRUE THEN
+    PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+    PERFORM args_check(args);
+  END IF;
+  due := coalesce(run_at, clock() + delay, clock());
   INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
-  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
+  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled'::status ELSE 'pending'::status END, priority, due,
           max_attempts, timeout, backoff, args)
   RETURNING t.id, t.ctid INTO task, hint;
   INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
-  IF wake AND due <= clock() THEN
-    PERFORM wake(queue);
+  -- This is wake(), written out: a call would cost more than what it does.
+  IF wake AND (current_setting('transaction_isolation') <> 'read committed' OR EXISTS (
+       SELECT FROM workers w WHERE w.wants_wake AND enqueue.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl
+         AND due <= clock() + w.poll_interval)) THEN
+    PERFORM pg_notify('millrace_' || to_hex(hashtextextended(current_schema() || chr(1) || queue, 0)), '');
   END IF;
   RETURN task;
 END $$;
@@ -204,8 +214,8 @@ BEGIN
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
   SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
-  IF wake AND due <= clock() AND cardinality(tasks) > 0 THEN
-    PERFORM wake(queue);
+  IF wake AND cardinality(tasks) > 0 THEN
+    PERFORM wake(queue, due);
   END IF;
   RETURN tasks;
 END $$;

@@ -42,17 +42,11 @@ DECLARE
   new_lease bigint;
   started   timestamptz;
   reached   jsonb := '[]';
-  last      integer;
   next_at   timestamptz;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = 'claim must run in READ COMMITTED';
   END IF;
-  IF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker) THEN
-    RAISE EXCEPTION USING ERRCODE = 'MR004', MESSAGE = format('worker %s is not registered', claim.worker),
-      HINT = 'It was taken for dead and rescued; register it again.';
-  END IF;
-
   -- 1. Take tickets: highest bucket first, each bucket one bounded range of the index, each range
   --    opened only if those before it did not fill the batch.
   IF suspect THEN
@@ -105,15 +99,22 @@ BEGIN
   END IF;
   took := coalesce(cardinality(ids), 0);
 
-  -- 2. The batch's lease, then its tasks by their hints, checked against id and status.
+  -- 2. The batch's lease, then its tasks by their hints, checked against id and status. The id is compared
+  --    in a way that no index serves: beside "t.id = u.id" a plan made while the table was empty would
+  --    walk the whole primary key rather than follow the hints.
   IF took > 0 THEN
-    INSERT INTO leases AS l (worker, task_ids) VALUES (claim.worker, ids) RETURNING l.id, l.claimed_at INTO new_lease, started;
+    INSERT INTO leases AS l (worker, task_ids) SELECT w.id, ids FROM workers w WHERE w.id = claim.worker
+    RETURNING l.id, l.claimed_at INTO new_lease, started;
+    IF new_lease IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR004', MESSAGE = format('worker %s is not registered', claim.worker),
+        HINT = 'It was taken for dead and rescued; register it again.';
+    END IF;
 
     RETURN QUERY
     UPDATE tasks t
     SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
     FROM unnest(tids, ids) AS u (tid, id)
-    WHERE t.ctid = u.tid AND t.id = u.id AND t.status IN ('pending', 'scheduled', 'retrying')
+    WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status IN ('pending', 'scheduled', 'retrying')
     RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
               (extract(epoch FROM t.timeout) * 1000)::bigint;
     GET DIAGNOSTICS got = ROW_COUNT;
@@ -140,14 +141,13 @@ BEGIN
     END IF;
 
     -- Cursors come from tickets, not from tasks: the last ticket taken in each bucket.
-    IF NOT suspect THEN
-      FOR b IN 0..4 LOOP
-        CONTINUE WHEN b NOT BETWEEN buckets[took] AND buckets[1];
-        last := CASE WHEN b = buckets[took] THEN took
-                     ELSE (SELECT max(p.n) FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) WHERE p.bucket = b) END;
-        CONTINUE WHEN last IS NULL;
-        reached := reached || jsonb_build_array(jsonb_build_array(b, times[last], ids[last]));
-      END LOOP;
+    IF suspect THEN
+      NULL;
+    ELSIF buckets[1] = buckets[took] THEN
+      reached := jsonb_build_array(jsonb_build_array(buckets[took], times[took], ids[took]));
+    ELSE
+      SELECT jsonb_agg(jsonb_build_array(l.bucket, times[l.n], ids[l.n])) INTO reached
+      FROM (SELECT p.bucket, max(p.n) AS n FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) GROUP BY p.bucket) l;
     END IF;
   ELSE
     SELECT min(n.run_at) INTO next_at

@@ -2,7 +2,8 @@
 --
 -- A settlement finds its task by the hint first, checked against id and fence, and the rest by id in a
 -- statement of its own. It never touches the lease row: its worker drops that later (drop_leases), or the
--- heart does. Repeating a settlement under the same lease is success. Every function returns the
+-- heart does. Statements by id say "id = ANY (ids)" beside their join, so that a plan made while the table was
+-- empty is bounded by the batch too. Repeating a settlement under the same lease is success. Every function returns the
 -- exceptions only: verdict 'lost' (the fence did not hold, nothing was written) or 'held' (careful mode:
 -- somebody else has the row, try again).
 
@@ -61,7 +62,7 @@ BEGIN
   IF want > 0 AND NOT careful THEN
     UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
     FROM unnest(hints, ids, leases, results) AS u (tid, id, lease, result)
-    WHERE t.ctid = u.tid AND t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
     GET DIAGNOSTICS got = ROW_COUNT;
   END IF;
   IF got < want THEN
@@ -70,11 +71,11 @@ BEGIN
         SELECT t.id FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED)
       UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
       FROM unnest(ids, leases, results) AS u (id, lease, result)
-      WHERE t.id = u.id AND t.id IN (SELECT m.id FROM mine m) AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+      WHERE t.id = ANY (ids) AND t.id = u.id AND t.id IN (SELECT m.id FROM mine m) AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
     ELSE
       UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
       FROM unnest(ids, leases, results) AS u (id, lease, result)
-      WHERE t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+      WHERE t.id = ANY (ids) AND t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
     END IF;
     GET DIAGNOSTICS more = ROW_COUNT;
     IF got + more < want THEN
@@ -147,7 +148,7 @@ BEGIN
                 ELSE 'retrying' END::status AS next
     FROM unnest(ids, leases, messages, finals, delays) AS u (id, lease, message, final, delay)
     JOIN tasks t ON t.id = u.id
-    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = fail.worker
+    WHERE t.id = ANY (ids) AND t.status = 'running' AND t.lease = u.lease AND t.worker = fail.worker
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
   failed AS (
     UPDATE tasks t
@@ -156,7 +157,7 @@ BEGIN
         finished_at = CASE WHEN m.next <> 'retrying' THEN clock() END,
         dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
         errors = with_error(t.errors, t.attempt, fail.worker, m.message)
-    FROM mine m WHERE t.id = m.id
+    FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
@@ -199,7 +200,7 @@ BEGIN
                 ELSE 'pending' END::status AS next
     FROM unnest(ids, leases) AS u (id, lease)
     JOIN tasks t ON t.id = u.id
-    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = release.worker
+    WHERE t.id = ANY (ids) AND t.status = 'running' AND t.lease = u.lease AND t.worker = release.worker
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
   released AS (
     UPDATE tasks t
@@ -207,7 +208,7 @@ BEGIN
         run_at = CASE WHEN release.delay > interval '0' THEN clock() + release.delay ELSE t.run_at END,
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
         errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, note) END
-    FROM mine m WHERE t.id = m.id
+    FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
   SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';

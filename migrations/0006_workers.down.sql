@@ -9,5 +9,5 @@ DROP FUNCTION heartbeat(uuid, bigint[]);
 DROP FUNCTION give_back(bigint, boolean, boolean);
 DROP FUNCTION want_wakes(uuid, boolean);
 DROP FUNCTION attach_session(uuid);
-DROP FUNCTION register_worker(uuid, text, text, integer, text, text[], interval);
+DROP FUNCTION register_worker(uuid, text, text, integer, text, text[], interval, interval);
 DELETE FROM migrations WHERE version = 6;

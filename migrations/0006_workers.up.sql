@@ -4,16 +4,17 @@
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
 CREATE FUNCTION register_worker(
-  id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval) RETURNS void
+  id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval,
+  poll_interval interval DEFAULT '1 second') RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_variable
 BEGIN
-  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl)
-  VALUES (id, name, host, pid, version, queues, lease_ttl)
+  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl, poll_interval)
+  VALUES (id, name, host, pid, version, queues, lease_ttl, poll_interval)
   ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false;
 END $$;
-COMMENT ON FUNCTION register_worker(uuid, text, text, integer, text, text[], interval) IS
+COMMENT ON FUNCTION register_worker(uuid, text, text, integer, text, text[], interval, interval) IS
   'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
 
 CREATE FUNCTION attach_session(worker uuid) RETURNS void
@@ -76,7 +77,7 @@ BEGIN
         errors = CASE WHEN began THEN with_error(t.errors, t.attempt, t.worker,
                                         'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
                       ELSE t.errors END
-    FROM mine m WHERE t.id = m.id
+    FROM mine m WHERE t.id = ANY (lease.task_ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, run_at, id, tid)

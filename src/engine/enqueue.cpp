@@ -66,6 +66,11 @@ void bind_options(postgres::Params& params, const EnqueueOptions& options) {
       .boolean(options.wake);
 }
 
+// Most enqueues name no more than a queue and a priority; every parameter more is parsed twice, here and there.
+bool plain(const EnqueueOptions& options) {
+  return !options.run_at && !options.delay && !options.max_attempts && !options.backoff && !options.timeout && options.wake;
+}
+
 std::vector<TaskId> ids_of(std::string_view array) {
   std::vector<TaskId> ids;
   std::int64_t value = 0;
@@ -92,15 +97,19 @@ std::string backoff_json(const Backoff& backoff) {
 Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, const EnqueueOptions& options) {
   check_options(kind, options);
   base::check_json("args", args, true);
-  const std::string schema = base::quote_identifier(options.schema);
   postgres::Params params;
   params.text(std::string(kind)).text(std::string(args));
+  if (plain(options)) {
+    params.text(options.queue.value_or("default")).integer(options.priority.value_or(Priority::normal).value());
+    const auto rows = run(fmt::format("SELECT {}.enqueue($1, $2::jsonb, $3, $4)", base::quote_identifier(options.schema)), params);
+    return {.id = {rows.integer(0, 0)}, .status = Status::pending, .created = true};
+  }
   bind_options(params, options);
   // Whether it waits for its time is decided by the same clock, in the same transaction, as enqueue() does.
   const auto rows =
       run(fmt::format("SELECT {0}.enqueue($1, $2::jsonb, $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10),"
                       " coalesce($5::timestamptz, {0}.clock() + $6::interval) > {0}.clock()",
-                      schema),
+                      base::quote_identifier(options.schema)),
           params);
   return {.id = {rows.integer(0, 0)}, .status = rows.boolean(0, 1) ? Status::scheduled : Status::pending, .created = true};
 }

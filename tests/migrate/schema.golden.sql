@@ -212,17 +212,11 @@ DECLARE
   new_lease bigint;
   started   timestamptz;
   reached   jsonb := '[]';
-  last      integer;
   next_at   timestamptz;
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = 'claim must run in READ COMMITTED';
   END IF;
-  IF NOT EXISTS (SELECT FROM workers w WHERE w.id = claim.worker) THEN
-    RAISE EXCEPTION USING ERRCODE = 'MR004', MESSAGE = format('worker %s is not registered', claim.worker),
-      HINT = 'It was taken for dead and rescued; register it again.';
-  END IF;
-
   -- 1. Take tickets: highest bucket first, each bucket one bounded range of the index, each range
   --    opened only if those before it did not fill the batch.
   IF suspect THEN
@@ -275,15 +269,22 @@ BEGIN
   END IF;
   took := coalesce(cardinality(ids), 0);
 
-  -- 2. The batch's lease, then its tasks by their hints, checked against id and status.
+  -- 2. The batch's lease, then its tasks by their hints, checked against id and status. The id is compared
+  --    in a way that no index serves: beside "t.id = u.id" a plan made while the table was empty would
+  --    walk the whole primary key rather than follow the hints.
   IF took > 0 THEN
-    INSERT INTO leases AS l (worker, task_ids) VALUES (claim.worker, ids) RETURNING l.id, l.claimed_at INTO new_lease, started;
+    INSERT INTO leases AS l (worker, task_ids) SELECT w.id, ids FROM workers w WHERE w.id = claim.worker
+    RETURNING l.id, l.claimed_at INTO new_lease, started;
+    IF new_lease IS NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR004', MESSAGE = format('worker %s is not registered', claim.worker),
+        HINT = 'It was taken for dead and rescued; register it again.';
+    END IF;
 
     RETURN QUERY
     UPDATE tasks t
     SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
     FROM unnest(tids, ids) AS u (tid, id)
-    WHERE t.ctid = u.tid AND t.id = u.id AND t.status IN ('pending', 'scheduled', 'retrying')
+    WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status IN ('pending', 'scheduled', 'retrying')
     RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
               (extract(epoch FROM t.timeout) * 1000)::bigint;
     GET DIAGNOSTICS got = ROW_COUNT;
@@ -310,14 +311,13 @@ BEGIN
     END IF;
 
     -- Cursors come from tickets, not from tasks: the last ticket taken in each bucket.
-    IF NOT suspect THEN
-      FOR b IN 0..4 LOOP
-        CONTINUE WHEN b NOT BETWEEN buckets[took] AND buckets[1];
-        last := CASE WHEN b = buckets[took] THEN took
-                     ELSE (SELECT max(p.n) FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) WHERE p.bucket = b) END;
-        CONTINUE WHEN last IS NULL;
-        reached := reached || jsonb_build_array(jsonb_build_array(b, times[last], ids[last]));
-      END LOOP;
+    IF suspect THEN
+      NULL;
+    ELSIF buckets[1] = buckets[took] THEN
+      reached := jsonb_build_array(jsonb_build_array(buckets[took], times[took], ids[took]));
+    ELSE
+      SELECT jsonb_agg(jsonb_build_array(l.bucket, times[l.n], ids[l.n])) INTO reached
+      FROM (SELECT p.bucket, max(p.n) AS n FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) GROUP BY p.bucket) l;
     END IF;
   ELSE
     SELECT min(n.run_at) INTO next_at
@@ -383,7 +383,7 @@ BEGIN
   IF want > 0 AND NOT careful THEN
     UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
     FROM unnest(hints, ids, leases, results) AS u (tid, id, lease, result)
-    WHERE t.ctid = u.tid AND t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+    WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
     GET DIAGNOSTICS got = ROW_COUNT;
   END IF;
   IF got < want THEN
@@ -392,11 +392,11 @@ BEGIN
         SELECT t.id FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED)
       UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
       FROM unnest(ids, leases, results) AS u (id, lease, result)
-      WHERE t.id = u.id AND t.id IN (SELECT m.id FROM mine m) AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+      WHERE t.id = ANY (ids) AND t.id = u.id AND t.id IN (SELECT m.id FROM mine m) AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
     ELSE
       UPDATE tasks t SET status = 'completed', finished_at = clock(), result = u.result
       FROM unnest(ids, leases, results) AS u (id, lease, result)
-      WHERE t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
+      WHERE t.id = ANY (ids) AND t.id = u.id AND t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker;
     END IF;
     GET DIAGNOSTICS more = ROW_COUNT;
     IF got + more < want THEN
@@ -596,16 +596,24 @@ DECLARE
   task bigint;
   hint tid;
 BEGIN
-  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
-  PERFORM args_check(args);
-  due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  -- What is plainly good is told by one expression; a call of the checks costs more than the inserts' planning.
+  IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(queue) BETWEEN 1 AND 128 AND priority BETWEEN 0 AND 100
+      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout) = 4
+      AND jsonb_typeof(args) = 'object' AND octet_length(args::text) <= 256) IS NOT TRUE THEN
+    PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+    PERFORM args_check(args);
+  END IF;
+  due := coalesce(run_at, clock() + delay, clock());
   INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
-  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
+  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled'::status ELSE 'pending'::status END, priority, due,
           max_attempts, timeout, backoff, args)
   RETURNING t.id, t.ctid INTO task, hint;
   INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
-  IF wake AND due <= clock() THEN
-    PERFORM wake(queue);
+  -- This is wake(), written out: a call would cost more than what it does.
+  IF wake AND (current_setting('transaction_isolation') <> 'read committed' OR EXISTS (
+       SELECT FROM workers w WHERE w.wants_wake AND enqueue.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl
+         AND due <= clock() + w.poll_interval)) THEN
+    PERFORM pg_notify('millrace_' || to_hex(hashtextextended(current_schema() || chr(1) || queue, 0)), '');
   END IF;
   RETURN task;
 END $$;
@@ -645,8 +653,8 @@ BEGIN
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
   SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
-  IF wake AND due <= clock() AND cardinality(tasks) > 0 THEN
-    PERFORM wake(queue);
+  IF wake AND cardinality(tasks) > 0 THEN
+    PERFORM wake(queue, due);
   END IF;
   RETURN tasks;
 END $$;
@@ -685,7 +693,7 @@ BEGIN
                 ELSE 'retrying' END::status AS next
     FROM unnest(ids, leases, messages, finals, delays) AS u (id, lease, message, final, delay)
     JOIN tasks t ON t.id = u.id
-    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = fail.worker
+    WHERE t.id = ANY (ids) AND t.status = 'running' AND t.lease = u.lease AND t.worker = fail.worker
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
   failed AS (
     UPDATE tasks t
@@ -694,7 +702,7 @@ BEGIN
         finished_at = CASE WHEN m.next <> 'retrying' THEN clock() END,
         dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
         errors = with_error(t.errors, t.attempt, fail.worker, m.message)
-    FROM mine m WHERE t.id = m.id
+    FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
@@ -753,7 +761,7 @@ BEGIN
         errors = CASE WHEN began THEN with_error(t.errors, t.attempt, t.worker,
                                         'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
                       ELSE t.errors END
-    FROM mine m WHERE t.id = m.id
+    FROM mine m WHERE t.id = ANY (lease.task_ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
@@ -952,25 +960,25 @@ END $$;
 COMMENT ON FUNCTION millrace.refuse(field text, problem text) IS 'Private. Raises 22023 with the field''s name. Locks nothing.';
 
 --
--- Name: register_worker(uuid, text, text, integer, text, text[], interval); Type: FUNCTION; Schema: millrace; Owner: -
+-- Name: register_worker(uuid, text, text, integer, text, text[], interval, interval); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval) RETURNS void
+CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval DEFAULT '00:00:01'::interval) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 BEGIN
-  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl)
-  VALUES (id, name, host, pid, version, queues, lease_ttl)
+  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl, poll_interval)
+  VALUES (id, name, host, pid, version, queues, lease_ttl, poll_interval)
   ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false;
 END $$;
 
 --
--- Name: FUNCTION register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval) IS 'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
+COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval) IS 'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
 
 --
 -- Name: release(uuid, bigint[], bigint[], interval, text, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -999,7 +1007,7 @@ BEGIN
                 ELSE 'pending' END::status AS next
     FROM unnest(ids, leases) AS u (id, lease)
     JOIN tasks t ON t.id = u.id
-    WHERE t.status = 'running' AND t.lease = u.lease AND t.worker = release.worker
+    WHERE t.id = ANY (ids) AND t.status = 'running' AND t.lease = u.lease AND t.worker = release.worker
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED),
   released AS (
     UPDATE tasks t
@@ -1007,7 +1015,7 @@ BEGIN
         run_at = CASE WHEN release.delay > interval '0' THEN clock() + release.delay ELSE t.run_at END,
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
         errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, note) END
-    FROM mine m WHERE t.id = m.id
+    FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
   SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
@@ -1217,20 +1225,22 @@ $$;
 COMMENT ON FUNCTION millrace.unsettled(worker uuid, ids bigint[], leases bigint[]) IS 'Private. Which of these tasks are not settled under their lease, and why. Locks nothing.';
 
 --
--- Name: wake(text); Type: FUNCTION; Schema: millrace; Owner: -
+-- Name: wake(text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.wake(queue text) RETURNS boolean
+CREATE FUNCTION millrace.wake(queue text, due timestamp with time zone DEFAULT '-infinity'::timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
   -- NOTIFY holds a lock of the whole cluster through the commit, so it is sent only while a live
-  -- worker of this queue waits for it. This is a statement of its own, after the inserts, so that it
-  -- sees a flag committed while they ran; above READ COMMITTED it cannot see it, hence always notifies.
+  -- worker of this queue waits for it and would not look in time by itself. This is a statement of its
+  -- own, after the inserts, so that it sees a flag committed while they ran; above READ COMMITTED it
+  -- cannot see it, hence always notifies.
   IF current_setting('transaction_isolation') = 'read committed' AND NOT EXISTS (
        SELECT FROM workers w
-       WHERE w.wants_wake AND wake.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl) THEN
+       WHERE w.wants_wake AND wake.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl
+         AND wake.due <= clock() + w.poll_interval) THEN
     RETURN false;
   END IF;
   PERFORM pg_notify(wake_channel(wake.queue), '');
@@ -1238,10 +1248,10 @@ BEGIN
 END $$;
 
 --
--- Name: FUNCTION wake(queue text); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION wake(queue text, due timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.wake(queue text) IS 'Wakes the workers of a queue if one wants it; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
+COMMENT ON FUNCTION millrace.wake(queue text, due timestamp with time zone) IS 'Wakes the workers of a queue if one wants it and would not look by itself before due; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
 
 --
 -- Name: wake_channel(text); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1447,9 +1457,11 @@ CREATE TABLE millrace.workers (
     queues text[] NOT NULL,
     wants_wake boolean DEFAULT false NOT NULL,
     lease_ttl interval NOT NULL,
+    poll_interval interval DEFAULT '00:00:01'::interval NOT NULL,
     started_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
     seen_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
     CONSTRAINT workers_lease_ttl_check CHECK (((lease_ttl >= '00:00:01'::interval) AND (lease_ttl <= '1 day'::interval))),
+    CONSTRAINT workers_poll_interval_check CHECK (((poll_interval >= '00:00:00'::interval) AND (poll_interval <= '1 day'::interval))),
     CONSTRAINT workers_queues_check CHECK ((cardinality(queues) > 0))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
@@ -1459,6 +1471,12 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_thr
 --
 
 COMMENT ON TABLE millrace.workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
+
+--
+-- Name: COLUMN workers.poll_interval; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';
 
 --
 -- Name: running_tasks; Type: VIEW; Schema: millrace; Owner: -
@@ -1497,7 +1515,7 @@ COMMENT ON VIEW millrace.running_tasks IS 'Tasks in a lease, with the worker tha
 CREATE TABLE millrace.settings (
     singleton boolean DEFAULT true NOT NULL,
     args_bytes_max integer DEFAULT 1048576 NOT NULL,
-    CONSTRAINT settings_args_bytes_max_check CHECK (((args_bytes_max >= 2) AND (args_bytes_max <= 268435456))),
+    CONSTRAINT settings_args_bytes_max_check CHECK (((args_bytes_max >= 256) AND (args_bytes_max <= 268435456))),
     CONSTRAINT settings_singleton_check CHECK (singleton)
 );
 
