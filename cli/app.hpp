@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <millrace/types.hpp>
 
@@ -16,6 +17,7 @@ struct Globals {
   std::string database{};
   std::string schema = "millrace";
   bool json = false;
+  std::vector<std::string> psql_arguments{};  ///< Of `millrace dev psql`.
 
   /// Where the database is: --database, MILLRACE_DATABASE or DATABASE_URL, libpq's environment, or the cluster that
   /// `millrace dev up` made in this folder or one above.
@@ -26,6 +28,9 @@ struct Globals {
 struct Exit {
   int code;
 };
+
+/// Takes what follows `dev psql` off the command line: psql's arguments are not ours to understand.
+[[nodiscard]] std::vector<std::string> take_psql_arguments(int& argc, char** argv);
 
 void add_dev(CLI::App& app, Globals& globals);
 void add_doctor(CLI::App& app, Globals& globals);

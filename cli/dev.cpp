@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace millrace::cli {
@@ -104,6 +105,20 @@ void status(const Globals& globals) {
 
 }  // namespace
 
+std::vector<std::string> take_psql_arguments(int& argc, char** argv) {
+  for (int i = 1; i + 1 < argc; ++i) {
+    if (std::string_view(argv[i]) != "dev" || std::string_view(argv[i + 1]) != "psql") continue;
+    int first = i + 2;
+    // Help is ours: `millrace dev psql -- --help` asks psql for its own.
+    if (first < argc && (std::string_view(argv[first]) == "--help" || std::string_view(argv[first]) == "-h")) return {};
+    if (first < argc && std::string_view(argv[first]) == "--") ++first;
+    std::vector<std::string> arguments(argv + first, argv + argc);
+    argc = i + 2;
+    return arguments;
+  }
+  return {};
+}
+
 void add_dev(CLI::App& app, Globals& globals) {
   CLI::App* dev = app.add_subcommand("dev", "A private PostgreSQL in ./.millrace, used by every command below this folder");
   dev->require_subcommand(1);
@@ -118,9 +133,9 @@ void add_dev(CLI::App& app, Globals& globals) {
   dev->add_subcommand("status", "Say whether it runs, and where it is")->callback([&globals] { status(globals); });
   dev->add_subcommand("url", "Print its address, for other programs")->callback([] { fmt::print("{}\n", existing().url().reveal()); });
 
-  CLI::App* shell = dev->add_subcommand("psql", "Open psql on it; arguments are psql's");
-  shell->fallthrough(false)->prefix_command();
-  shell->callback([shell] { psql(shell->remaining()); });
+  CLI::App* shell = dev->add_subcommand("psql", "Open psql on it; what follows, with or without a -- before it, is psql's");
+  shell->footer("Example:\n  millrace dev psql -- -c 'SELECT * FROM millrace.tasks'");
+  shell->callback([&globals] { psql(globals.psql_arguments); });
 }
 
 }  // namespace millrace::cli

@@ -62,6 +62,23 @@ Backoff parse_backoff(std::string_view text) {
   return exponential(durations[0], durations[1]);
 }
 
+namespace {
+
+template <class Number>
+Number number_of(const char* field, std::string_view text) {
+  Number value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw InvalidArgument(field, fmt::format("is \"{}\"; allowed are whole numbers", text));
+  }
+  return value;
+}
+
+}  // namespace
+
+std::int64_t parse_integer(const char* field, std::string_view text) { return number_of<std::int64_t>(field, text); }
+int parse_int(const char* field, std::string_view text) { return number_of<int>(field, text); }
+
 Priority parse_priority(std::string_view text) {
   if (text == "critical") return Priority::critical;
   if (text == "high") return Priority::high;

@@ -1,6 +1,7 @@
-// Durations as people write them.
+// Durations and numbers as people write them.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include <millrace/types.hpp>
@@ -12,6 +13,11 @@ namespace millrace::cli {
 
 /// `exponential(1s,60s)`, `linear(1s,60s)` or `fixed(5s)`. Throws InvalidArgument("--retry").
 [[nodiscard]] Backoff parse_backoff(std::string_view text);
+
+/// Decimal digits, after a minus perhaps. Throws InvalidArgument(field), also for what 64 bits cannot hold.
+[[nodiscard]] std::int64_t parse_integer(const char* field, std::string_view text);
+/// The same for what 32 bits hold.
+[[nodiscard]] int parse_int(const char* field, std::string_view text);
 
 /// 0 to 100, or critical, high, normal, low. Throws InvalidArgument("priority").
 [[nodiscard]] Priority parse_priority(std::string_view text);

@@ -11,28 +11,32 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace millrace::cli {
 namespace {
 
 struct Call {
-  std::string kind{}, args{"{}"}, queue{}, priority{}, delay{}, at{}, timeout{}, retry{};
-  int max_attempts = 0;
+  std::string kind{}, args{"{}"};
+  // What was given, if only an empty text, is never taken for what was not.
+  std::optional<std::string> queue{}, priority{}, delay{}, at{}, max_attempts{}, timeout{}, retry{};
   bool lines = false;
 };
 
 EnqueueOptions options_of(const Call& call) {
   EnqueueOptions options;
-  if (!call.queue.empty()) options.queue = call.queue;
-  if (!call.priority.empty()) options.priority = parse_priority(call.priority);
-  if (!call.delay.empty()) options.delay = parse_duration("--delay", call.delay);
-  if (!call.at.empty()) {
-    options.run_at = base::parse_time(call.at);
-    if (!options.run_at) throw InvalidArgument("--at", fmt::format("is \"{}\"; allowed are times such as 2026-12-24T18:00:00Z", call.at));
+  options.queue = call.queue;
+  if (call.priority) options.priority = parse_priority(*call.priority);
+  if (call.delay) options.delay = parse_duration("--delay", *call.delay);
+  if (call.at) {
+    options.run_at = base::parse_time(*call.at);
+    if (!options.run_at) throw InvalidArgument("--at", fmt::format("is \"{}\"; allowed are times such as 2026-12-24T18:00:00Z", *call.at));
   }
-  if (!call.timeout.empty()) options.timeout = parse_duration("--timeout", call.timeout);
-  if (!call.retry.empty()) options.backoff = parse_backoff(call.retry);
-  if (call.max_attempts != 0) options.max_attempts = call.max_attempts;
+  if (call.timeout) options.timeout = parse_duration("--timeout", *call.timeout);
+  if (call.retry) options.backoff = parse_backoff(*call.retry);
+  if (call.max_attempts) options.max_attempts = parse_int("--max-attempts", *call.max_attempts);
   return options;
 }
 
@@ -72,8 +76,7 @@ void add_enqueue(CLI::App& app, Globals& globals) {
   command->add_option("--priority", call->priority, "0 to 100, or critical, high, normal, low; default: normal");
   command->add_option("--delay", call->delay, "Not before so long from now, such as 5m")->type_name("DURATION");
   command->add_option("--at", call->at, "Not before this time, such as 2026-12-24T18:00:00Z")->type_name("TIME");
-  command->add_option("--max-attempts", call->max_attempts, "Runs before it becomes a dead letter; 1 to 1000, default 5")
-      ->check([](const std::string& text) { return text == "0" ? std::string("is 0; allowed is 1 to 1000") : std::string(); });
+  command->add_option("--max-attempts", call->max_attempts, "Runs before it becomes a dead letter; 1 to 1000, default 5")->type_name("INT");
   command->add_option("--timeout", call->timeout, "Longest run of one attempt, such as 30s")->type_name("DURATION");
   command->add_option("--retry", call->retry, "exponential(1s,60s), linear(1s,60s) or fixed(5s)")->type_name("POLICY");
   command->add_flag("--lines", call->lines, "Read one JSON object per line from standard input: many tasks, all or none");

@@ -1,16 +1,18 @@
 #include "bench.hpp"
 #include "cli/app.hpp"
+#include "cli/failure.hpp"
 #include "dev/cluster.hpp"
 
 #include <millrace/error.hpp>
 #include <millrace/version.hpp>
 
-#include <fmt/format.h>
+#include <fcntl.h>
 #include <CLI/CLI.hpp>
 
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <system_error>
 
 namespace millrace::cli {
 
@@ -28,10 +30,13 @@ ConnectionString Globals::url() const {
 
 namespace {
 
-int fail(int code, const std::string& message, const std::string& hint = {}) {
-  fmt::print(stderr, "millrace: {}\n", message);
-  if (!hint.empty()) fmt::print(stderr, "{}\n", hint);
-  return code;
+// A standard file that is closed would be given to the first connection, and what we print would go to the server. These
+// stand-ins are opened the wrong way round, so that their use fails as that of a closed file does.
+void occupy_standard_files() {
+  const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", modes[fd]) != fd) std::_Exit(1);
+  }
 }
 
 int run(int argc, char** argv) {
@@ -56,12 +61,14 @@ int run(int argc, char** argv) {
   add_doctor(app, globals);
   add_dev(app, globals);
   bench::add_commands(app, [&globals] { return globals.url(); });
+  globals.psql_arguments = take_psql_arguments(argc, argv);
   try {
     app.parse(argc, argv);
-    return 0;
+    return flush_output(0);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);
-    return fail(2, e.what(), "try: millrace --help");
+    return explain_usage(app, e);
+  } catch (const SchemaError& e) {
+    return explain_schema(e, globals);
   }
 }
 
@@ -70,10 +77,10 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace millrace;
+  cli::occupy_standard_files();
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    const int code = cli::run(argc, argv);
-    return std::fflush(stdout) == 0 ? code : 1;
+    return cli::run(argc, argv);
   } catch (const cli::Exit& exit) {
     return exit.code;
   } catch (const InvalidArgument& e) {
@@ -83,9 +90,10 @@ int main(int argc, char** argv) {
   } catch (const StateError& e) {
     return cli::fail(4, e.what());
   } catch (const ConnectionError& e) {
-    return cli::fail(1, e.what(), "try: millrace dev up, or name a database with --database");
-  } catch (const std::system_error&) {
-    return 1;  // standard output was closed: nobody reads us any more
+    return cli::explain_connection(e);
+  } catch (const std::system_error& e) {
+    // fmt throws it when it cannot print; anything else of the system fails as an Error.
+    return cli::fail_output(e.code().value());
   } catch (const std::exception& e) {
     return cli::fail(1, e.what());
   }

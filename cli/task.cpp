@@ -1,6 +1,7 @@
 // millrace task show | list | cancel | retry
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
+#include "cli/duration.hpp"
 #include "cli/table.hpp"
 
 #include <millrace/client.hpp>
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <memory>
+#include <optional>
 
 namespace millrace::cli {
 namespace {
@@ -37,7 +39,8 @@ std::string json_of(const TaskRecord& task) {
       errors);
 }
 
-void show(const Globals& globals, std::int64_t id) {
+void show(const Globals& globals, const std::string& text) {
+  const std::int64_t id = parse_integer("id", text);
   Client client({.database = globals.url(), .schema = globals.schema});
   const auto task = client.get({id});
   if (!task) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id));
@@ -69,17 +72,16 @@ void show(const Globals& globals, std::int64_t id) {
 }
 
 struct Listing {
-  std::string status{}, queue{}, kind{};
-  std::int64_t before = 0;
-  int limit = 50;
+  std::optional<std::string> status{}, queue{}, kind{}, before{};
+  std::string limit{"50"};
 };
 
 void list(const Globals& globals, const Listing& listing) {
-  TaskFilter filter{.limit = listing.limit};
-  if (!listing.status.empty()) filter.status = status_from(listing.status);
-  if (!listing.queue.empty()) filter.queue = listing.queue;
-  if (!listing.kind.empty()) filter.kind = listing.kind;
-  if (listing.before != 0) filter.before = TaskId{listing.before};
+  TaskFilter filter{.limit = parse_int("--limit", listing.limit)};
+  if (listing.status) filter.status = status_from(*listing.status);
+  filter.queue = listing.queue;
+  filter.kind = listing.kind;
+  if (listing.before) filter.before = TaskId{parse_integer("--before", *listing.before)};
   Client client({.database = globals.url(), .schema = globals.schema});
   const auto tasks = client.list(filter);
   if (globals.json) {
@@ -100,7 +102,11 @@ void list(const Globals& globals, const Listing& listing) {
   table.print();
 }
 
-void change(const Globals& globals, const std::vector<std::int64_t>& ids, Status (Client::*how)(TaskId)) {
+void change(const Globals& globals, const std::vector<std::string>& texts, Status (Client::*how)(TaskId)) {
+  // All are read before the first is touched.
+  std::vector<std::int64_t> ids;
+  ids.reserve(texts.size());
+  for (const std::string& text : texts) ids.push_back(parse_integer("id", text));
   Client client({.database = globals.url(), .schema = globals.schema});
   for (const std::int64_t id : ids) {
     const Status status = (client.*how)({id});
@@ -118,9 +124,9 @@ void change(const Globals& globals, const std::vector<std::int64_t>& ids, Status
 void add_task(CLI::App& app, Globals& globals) {
   CLI::App* task = app.add_subcommand("task", "Look at tasks, cancel them, retry them");
   task->require_subcommand(1);
-  const auto id = std::make_shared<std::int64_t>(0);
+  const auto id = std::make_shared<std::string>();
   CLI::App* one = task->add_subcommand("show", "Everything about one task");
-  one->add_option("id", *id, "The task's id")->required();
+  one->add_option("id", *id, "The task's id")->required()->type_name("INT");
   one->callback([&globals, id] { show(globals, *id); });
 
   const auto listing = std::make_shared<Listing>();
@@ -128,16 +134,16 @@ void add_task(CLI::App& app, Globals& globals) {
   many->add_option("--status", listing->status, "pending, scheduled, retrying, running, completed, failed or cancelled");
   many->add_option("--queue", listing->queue, "Only this queue");
   many->add_option("--kind", listing->kind, "Only this kind");
-  many->add_option("--before", listing->before, "Only ids below this one: the next page");
-  many->add_option("--limit", listing->limit, "At most so many; 1 to 1000")->capture_default_str();
+  many->add_option("--before", listing->before, "Only ids below this one: the next page")->type_name("INT");
+  many->add_option("--limit", listing->limit, "At most so many; 1 to 1000")->type_name("INT")->capture_default_str();
   many->callback([&globals, listing] { list(globals, *listing); });
 
-  const auto ids = std::make_shared<std::vector<std::int64_t>>();
+  const auto ids = std::make_shared<std::vector<std::string>>();
   CLI::App* cancel = task->add_subcommand("cancel", "Cancel tasks; a running one is asked to stop");
-  cancel->add_option("id", *ids, "The tasks' ids")->required();
+  cancel->add_option("id", *ids, "The tasks' ids")->required()->type_name("INT");
   cancel->callback([&globals, ids] { change(globals, *ids, &Client::cancel); });
   CLI::App* retry = task->add_subcommand("retry", "Revive failed or cancelled tasks with new attempts");
-  retry->add_option("id", *ids, "The tasks' ids")->required();
+  retry->add_option("id", *ids, "The tasks' ids")->required()->type_name("INT");
   retry->callback([&globals, ids] { change(globals, *ids, &Client::retry); });
 }
 

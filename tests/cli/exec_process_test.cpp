@@ -1,0 +1,176 @@
+// millrace worker --exec: the program's processes, from their start to the last one's end.
+#include "cli/command.hpp"
+#include "support/wait.hpp"
+
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <unistd.h>
+
+using namespace millrace::test;
+
+namespace {
+
+struct House {
+  Schema schema{};
+
+  std::string value(const std::string& what) { return schema.value("SELECT " + what + " FROM tasks ORDER BY id LIMIT 1"); }
+  bool reaches(const std::string& what, const std::string& wanted) {
+    return eventually([&] { return value(what) == wanted; });
+  }
+  Words worker(const std::string& program, Words more = {}) {
+    Words words{"--schema", schema.name(), "worker", "--queue", "default=2", "--exec", "run=" + program};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+};
+
+// A folder of the test for what its programs write down.
+class Notes {
+ public:
+  Notes() {
+    std::string name = (std::filesystem::temp_directory_path() / "millrace-cli-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    folder_ = name;
+  }
+  ~Notes() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  Notes(const Notes&) = delete;
+  Notes& operator=(const Notes&) = delete;
+  Notes(Notes&&) = delete;
+  Notes& operator=(Notes&&) = delete;
+  [[nodiscard]] std::string path(const char* name) const { return (folder_ / name).string(); }
+  // The process id that a program wrote there as its last deed before it is looked at.
+  [[nodiscard]] pid_t pid(const char* name) const {
+    REQUIRE(eventually([&] { return std::filesystem::is_symlink(path(name)); }));
+    return static_cast<pid_t>(std::stol(std::filesystem::read_symlink(path(name)).string()));
+  }
+
+ private:
+  std::filesystem::path folder_{};
+};
+
+// Links are made whole or not at all, so nobody reads half a process id.
+std::string note(const Notes& notes, const char* name, const std::string& text) { return "ln -s " + text + ' ' + notes.path(name); }
+
+// Whether it has ended. Its entry may stay until init takes note, which is not our concern.
+bool gone(pid_t pid) {
+  return eventually([&] {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    return !std::getline(file, line) || line.find(") Z") != std::string::npos;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a timeout ends the whole process group") {
+  House house;
+  Notes notes;
+  enqueue(house.schema, {"run", "--timeout", "300ms", "--max-attempts", "1"});
+  Command worker(house.worker("sleep 1000 & " + note(notes, "child", "$!") + "; wait"));
+  const pid_t child = notes.pid("child");
+  CHECK(house.reaches("status", "failed"));
+  CHECK(gone(child));
+  CHECK(house.value("errors->0->>'message'").starts_with("timed out after 300 ms"));
+}
+
+TEST_CASE("a timeout also ends what does not listen to SIGTERM") {
+  House house;
+  Notes notes;
+  enqueue(house.schema, {"run", "--timeout", "300ms", "--max-attempts", "1"});
+  Command worker(house.worker("trap '' TERM; sleep 1000 & " + note(notes, "child", "$!") + "; wait; sleep 1000"));
+  const pid_t child = notes.pid("child");
+  CHECK(house.reaches("status", "failed"));
+  CHECK(gone(child));
+  CHECK(house.value("errors->0->>'message'").starts_with("timed out after 300 ms"));
+}
+
+TEST_CASE("what a program leaves behind in its group ends with it") {
+  House house;
+  Notes notes;
+  enqueue(house.schema, {"run"});
+  Command worker(house.worker("sleep 1000 & " + note(notes, "child", "$!") + "; echo 7"));
+  const pid_t child = notes.pid("child");
+  CHECK(house.reaches("status", "completed"));
+  CHECK(house.value("result") == "7");
+  CHECK(gone(child));
+}
+
+TEST_CASE("cancelling a running task ends its program") {
+  House house;
+  Notes notes;
+  const std::string id = enqueue(house.schema, {"run"});
+  Command worker(house.worker("sleep 1000 & " + note(notes, "child", "$!") + "; wait", {"--heartbeat", "100ms"}));
+  const pid_t child = notes.pid("child");
+  CHECK(run(house.schema, {"task", "cancel", id}).out == "task " + id + " is running; its worker was asked to stop it\n");
+  CHECK(house.reaches("status", "cancelled"));
+  CHECK(gone(child));
+}
+
+TEST_CASE("at SIGTERM a worker lets its programs finish") {
+  House house;
+  Notes notes;
+  enqueue(house.schema, {"run"});
+  // It ends once the worker's sessions have stopped claiming: the test says when.
+  Command worker(house.worker(note(notes, "child", "$$") + "; until test -L " + notes.path("go") + "; do sleep 0.02; done; echo 1"));
+  static_cast<void>(notes.pid("child"));
+  worker.signal(SIGTERM);
+  enqueue(house.schema, {"run"});
+  std::filesystem::create_symlink("now", notes.path("go"));
+  const Ended ended = worker.wait();
+  INFO(ended.err);
+  CHECK(ended.code == 0);
+  CHECK(house.value("status") == "completed");
+  CHECK(house.schema.number("SELECT count(*) FROM workers") == 0);
+}
+
+TEST_CASE("at the end of the grace a worker gives its tasks back, uncounted, and ends") {
+  House house;
+  Notes notes;
+  for (int i = 0; i < 5; ++i) enqueue(house.schema, {"run", "--max-attempts", "1"});
+  Command worker(house.worker("sleep 1000 & " + note(notes, "child-$MILLRACE_TASK_ID", "$!") + "; wait", {"--grace", "200ms"}));
+  REQUIRE(eventually([&] { return house.schema.number("SELECT count(*) FROM tasks WHERE status = 'running'") >= 2; }));
+  const pid_t child = notes.pid(("child-" + house.value("id")).c_str());
+  const auto asked = std::chrono::steady_clock::now();
+  worker.signal(SIGTERM);
+  const Ended ended = worker.wait();
+  INFO(ended.err);
+  CHECK(std::chrono::steady_clock::now() - asked < std::chrono::seconds(10));
+  CHECK(ended.code == 0);
+  CHECK(gone(child));
+  CHECK(house.schema.value("SELECT string_agg(status || ' ' || attempt, ', ') FROM tasks") ==
+        "pending 0, pending 0, pending 0, pending 0, pending 0");
+  CHECK(house.schema.number("SELECT count(*) FROM leases") == 0);
+  CHECK(house.schema.number("SELECT count(*) FROM workers") == 0);
+}
+
+TEST_CASE("killed, a worker takes its programs along, and another one runs the task") {
+  House house;
+  Notes notes;
+  enqueue(house.schema, {"run"});
+  const Words short_lease{"--lease-ttl", "1s"};
+  Command first(house.worker(note(notes, "first", "$$") + "; exec sleep 1000", short_lease));
+  const pid_t program = notes.pid("first");
+  first.signal(SIGKILL);
+  CHECK(first.wait().code == 128 + SIGKILL);
+  CHECK(gone(program));
+  Command second(house.worker("echo '\"second\"'", short_lease));
+  CHECK(house.reaches("status", "completed"));
+  CHECK(house.value("result") == "\"second\"");
+  CHECK(house.value("attempt") == "2");
+}
+
+TEST_CASE("without LISTEN a worker polls") {
+  House house;
+  Command worker(house.worker("echo 1", {"--no-listen", "--poll", "20ms"}));
+  REQUIRE(eventually([&] { return house.schema.number("SELECT count(*) FROM workers") == 1; }));
+  enqueue(house.schema, {"run"});
+  CHECK(house.reaches("status", "completed"));
+}
