@@ -1,6 +1,6 @@
 // Worker processes die at any moment: nothing is lost, and nothing is recorded twice.
+#include "fault/evidence.hpp"
 #include "fault/process.hpp"
-#include "support/schema.hpp"
 #include "support/wait.hpp"
 
 #include <millrace/client.hpp>
@@ -9,54 +9,13 @@
 #include <fmt/format.h>
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
-#include <map>
 #include <random>
-#include <set>
 
 using namespace std::chrono_literals;
-using millrace::test::eventually;
-using millrace::test::Process;
-using millrace::test::Schema;
-
-namespace {
-
-int number_from_environment(const char* name, int otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::atoi(text);
-}
-
-struct Folder {
-  Folder() : path(std::filesystem::temp_directory_path() / fmt::format("millrace-fault-{}", ::getpid())) {
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::filesystem::path path;
-};
-
-// Records every transition, outside the engine's own view of things.
-void audit(Schema& schema) {
-  const std::string name = schema.quoted();
-  schema.connection().script(fmt::format(
-      "CREATE TABLE {0}.audit (id bigint, was text, became text, at timestamptz DEFAULT clock_timestamp());"
-      "CREATE FUNCTION {0}.audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO {0}.audit (id, was, became) VALUES (new.id, "
-      "old.status, new.status); RETURN NULL; END $$;"
-      "CREATE TRIGGER audit AFTER UPDATE ON {0}.tasks FOR EACH ROW WHEN (old.status <> new.status) EXECUTE FUNCTION {0}.audit()",
-      name));
-}
-
-std::int64_t count(Schema& schema, const std::string& what) {
-  return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0);
-}
-
-}  // namespace
+using namespace millrace::test;
 
 TEST_CASE("F1: workers killed at random lose nothing and record nothing twice") {
   Schema schema;
@@ -91,22 +50,10 @@ TEST_CASE("F1: workers killed at random lose nothing and record nothing twice") 
   CHECK(count(schema, "audit WHERE became = 'completed'") == tasks);
   CHECK(count(schema, "audit WHERE was IN ('completed', 'failed', 'cancelled')") == 0);
   // What a killed worker left is rescued by then or by the next heart: nobody is left, so do it here.
-  REQUIRE(eventually(
-      [&] {
-        schema.connection().run("SELECT * FROM " + schema.quoted() + ".rescue()");
-        return count(schema, "leases") == 0;
-      },
-      20s));
+  REQUIRE(rescued(schema));
   CHECK(count(schema, "doctor()") == 0);
 
-  std::set<std::int64_t> ended;
-  std::ifstream lines(ledger);
-  std::string what;
-  std::int64_t id = 0, attempt = 0, lease = 0, pid = 0;
-  while (lines >> what >> id >> attempt >> lease >> pid) {
-    if (what == "end") ended.insert(id);
-  }
-  CHECK(ended.size() == static_cast<std::size_t>(tasks));
+  CHECK(ended(ledger).size() == static_cast<std::size_t>(tasks));
 }
 
 TEST_CASE("F2: a zombie's completion is refused, and there is one result") {

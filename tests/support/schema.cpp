@@ -46,25 +46,24 @@ std::string database_url() {
   return url;
 }
 
-Schema::Schema() {
+Schema::Schema(std::string url) : url_(std::move(url)) {
   static std::atomic<int> counter{0};
   name_ = fmt::format("test_{}_{}", ::getpid(), counter++);
-  Migrator(database_url(), name_, migrations_under_test()).up();
+  Migrator(url_, name_, migrations_under_test()).up();
   link_ = open();
 }
 
 Schema::~Schema() {
   link_.reset();
   try {
-    postgres::Connection(postgres::Dial{.url = database_url()})
-        .script(fmt::format("SET lock_timeout = '10s'; DROP SCHEMA {} CASCADE", quoted()));
+    postgres::Connection(postgres::Dial{.url = url_}).script(fmt::format("SET lock_timeout = '10s'; DROP SCHEMA {} CASCADE", quoted()));
   } catch (const std::exception& e) {
     fmt::print(stderr, "schema {} was left behind: {}\n", name_, e.what());
   }
 }
 
 std::unique_ptr<postgres::Connection> Schema::open() const {
-  auto link = std::make_unique<postgres::Connection>(postgres::Dial{.url = database_url(), .application = "millrace test", .schema = ""});
+  auto link = std::make_unique<postgres::Connection>(postgres::Dial{.url = url_, .application = "millrace test", .schema = ""});
   link->script(fmt::format("SET search_path = {}, public", quoted()));
   return link;
 }

@@ -16,7 +16,7 @@ namespace millrace::test {
 /// Installed through the migrations, dropped at the end.
 class Schema {
  public:
-  Schema();
+  explicit Schema(std::string url = database_url());
   ~Schema();
   Schema(const Schema&) = delete;
   Schema& operator=(const Schema&) = delete;
@@ -25,15 +25,18 @@ class Schema {
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::string quoted() const { return '"' + name_ + '"'; }
-  [[nodiscard]] std::string url() const { return database_url(); }
+  [[nodiscard]] const std::string& url() const noexcept { return url_; }
   /// A session that looks at this schema first.
   [[nodiscard]] std::unique_ptr<postgres::Connection> open() const;
   [[nodiscard]] postgres::Connection& connection() noexcept { return *link_; }
+  /// A new connection in the place of one whose server went away.
+  void reconnect() { link_ = open(); }
   /// One statement's first field.
   std::string value(const std::string& sql);
   std::int64_t number(const std::string& sql);
 
  private:
+  std::string url_;
   std::string name_;
   std::unique_ptr<postgres::Connection> link_;
 };
