@@ -47,6 +47,7 @@ class Task {
   /// The handler on the level of JSON text, as Worker runs it.
   template <class Handler>
   [[nodiscard]] std::function<Outcome<std::string>(Context&)> wrap(Handler handler) const {
+    static_assert(std::is_invocable_v<Handler&, const Args&, Context&>, "the handler must take the task's args and a Context&");
     return [handler = std::move(handler)](Context& context) mutable -> Outcome<std::string> {
       const Args args = read(context.args());
       using Returned = std::invoke_result_t<Handler&, const Args&, Context&>;
