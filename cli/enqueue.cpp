@@ -71,7 +71,7 @@ void add_enqueue(CLI::App& app, Globals& globals) {
   const auto call = std::make_shared<Call>();
   CLI::App* command = app.add_subcommand("enqueue", "Add a task");
   command->add_option("kind", call->kind, "The type of the task; decides the handler")->required();
-  command->add_option("args", call->args, "A JSON object; - reads it from standard input")->capture_default_str();
+  CLI::Option* args = command->add_option("args", call->args, "A JSON object; - reads it from standard input")->capture_default_str();
   command->add_option("--queue", call->queue, "Its lane; default: default");
   command->add_option("--priority", call->priority, "0 to 100, or critical, high, normal, low; default: normal");
   command->add_option("--delay", call->delay, "Not before so long from now, such as 5m")->type_name("DURATION");
@@ -79,7 +79,7 @@ void add_enqueue(CLI::App& app, Globals& globals) {
   command->add_option("--max-attempts", call->max_attempts, "Runs before it becomes a dead letter; 1 to 1000, default 5")->type_name("INT");
   command->add_option("--timeout", call->timeout, "Longest run of one attempt, such as 30s")->type_name("DURATION");
   command->add_option("--retry", call->retry, "exponential(1s,60s), linear(1s,60s) or fixed(5s)")->type_name("POLICY");
-  command->add_flag("--lines", call->lines, "Read one JSON object per line from standard input: many tasks, all or none");
+  command->add_flag("--lines", call->lines, "Read one JSON object per line from standard input: many tasks, all or none")->excludes(args);
   command->footer("Example:\n  millrace enqueue send-email '{\"to\": \"ada@example.org\"}' --delay 5m --priority high");
   command->callback([&globals, call] { enqueue(globals, *call); });
 }

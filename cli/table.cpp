@@ -18,6 +18,29 @@ std::size_t width(const std::string& text) {
 
 }  // namespace
 
+std::string printable(std::string_view text, bool lines) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const bool allowed = c == '\t' || (lines && c == '\n');
+    if ((c < 0x20 || c == 0x7f) && !allowed) {
+      out += '?';
+    } else if (c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0) {
+      out += '?';  // U+0080 to U+009F command terminals too
+      ++i;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = printable(cell);
+  rows_.push_back(std::move(row));
+}
+
 void Table::print() const {
   std::vector<std::size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {

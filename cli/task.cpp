@@ -49,7 +49,7 @@ void show(const Globals& globals, const std::string& text) {
     return;
   }
   const auto line = [](const char* name, const std::string& value) {
-    if (!value.empty()) fmt::print("{:<13} {}\n", name, value);
+    if (!value.empty()) fmt::print("{:<13} {}\n", name, printable(value, true));
   };
   const auto time = [](const std::optional<Time>& at) { return at ? base::format_time(*at) : std::string(); };
   line("task", std::to_string(task->id.value));

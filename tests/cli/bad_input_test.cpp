@@ -129,6 +129,7 @@ TEST_CASE("enqueue refuses what it does not know") {
       {"no kind", {}, "kind is required"},
       {"an unknown option", {"greet", "{}", "--colour", "red"}, "--colour"},
       {"one word too many", {"greet", "{}", "more"}, "more"},
+      {"args and lines of args", {"greet", "{}", "--lines"}, "--lines", "{}"},
       {"an option without its value", {"greet", "--queue"}, "--queue"},
   });
 }
@@ -136,5 +137,5 @@ TEST_CASE("enqueue refuses what it does not know") {
 TEST_CASE("a refusal stays one line, whatever it quotes") {
   check_all({{"a line break", {"greet", "--delay", "5s\nmillrace: all is well"}, "--delay"},
              {"a terminal's escape", {"greet", "--priority", "\x1b[2J"}, "priority"}});
-  CHECK(run({"enqueue", "greet", "--priority", "\x1b[2J"}).err.find('\x1b') == std::string::npos);
+  CHECK(run_plain({"enqueue", "greet", "--priority", "\x1b[2J"}).err.find('\x1b') == std::string::npos);
 }

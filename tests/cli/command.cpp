@@ -109,12 +109,12 @@ Ended Command::wait() {
   return ended;
 }
 
-Ended run(const Words& arguments, const Start& start) { return Command(arguments, start).wait(); }
+Ended run_plain(const Words& arguments, const Start& start) { return Command(arguments, start).wait(); }
 
 Ended run(const Schema& schema, const Words& arguments, const Start& start) {
   Words all{"--schema", schema.name()};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  return run(all, start);
+  return run_plain(all, start);
 }
 
 std::vector<nlohmann::json> run_lines(const Schema& schema, const Words& arguments, const Start& start) {

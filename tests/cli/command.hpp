@@ -56,7 +56,7 @@ class Command {
 };
 
 /// Runs it to its end.
-[[nodiscard]] Ended run(const Words& arguments, const Start& start = {});
+[[nodiscard]] Ended run_plain(const Words& arguments, const Start& start = {});
 /// The same with --schema and, in `run_json`, --json.
 [[nodiscard]] Ended run(const Schema& schema, const Words& arguments, const Start& start = {});
 /// Requires success and returns the one JSON document that it printed.

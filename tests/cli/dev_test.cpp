@@ -38,7 +38,7 @@ class Project {
 
   // Runs there, without any address but the folder's own.
   [[nodiscard]] Ended in(const char* below, const Words& arguments) const {
-    return run(arguments, {.folder = (folder_ / below).string(), .environment = {"MILLRACE_DATABASE="}});
+    return run_plain(arguments, {.folder = (folder_ / below).string(), .environment = {"MILLRACE_DATABASE="}});
   }
 
  private:

@@ -64,10 +64,10 @@ TEST_CASE("--priority takes numbers and names") {
   Schema schema;
   const std::pair<std::string, int> cases[] = {{"critical", 100}, {"high", 75}, {"normal", 50}, {"low", 25},
                                                {"0", 0},          {"37", 37},   {"100", 100}};
-  for (const auto& [text, number] : cases) {
-    CAPTURE(text);
-    const std::string id = enqueue(schema, {"greet", "--priority", text});
-    CHECK(schema.number("SELECT priority FROM tasks WHERE id = " + id) == number);
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
+    const std::string id = enqueue(schema, {"greet", "--priority", one.first});
+    CHECK(schema.number("SELECT priority FROM tasks WHERE id = " + id) == one.second);
   }
 }
 
@@ -81,11 +81,11 @@ TEST_CASE("--queue, --max-attempts, --timeout and --retry are the task's own") {
 TEST_CASE("the address and the schema come from the options, or from the environment") {
   Schema schema;
   const Words words{"enqueue", "greet"};
-  CHECK(run(words, {.environment = {"MILLRACE_SCHEMA=" + schema.name()}}).code == 0);
-  CHECK(run({"--database", url_with_password(), "--schema", schema.name(), "enqueue", "greet"},
-            {.environment = {"MILLRACE_DATABASE=postgresql://nowhere.invalid/none"}})
+  CHECK(run_plain(words, {.environment = {"MILLRACE_SCHEMA=" + schema.name()}}).code == 0);
+  CHECK(run_plain({"--database", url_with_password(), "--schema", schema.name(), "enqueue", "greet"},
+                  {.environment = {"MILLRACE_DATABASE=postgresql://nowhere.invalid/none"}})
             .code == 0);
   // Global options may also follow the noun.
-  CHECK(run({"enqueue", "greet", "--schema", schema.name()}).code == 0);
+  CHECK(run_plain({"enqueue", "greet", "--schema", schema.name()}).code == 0);
   CHECK(schema.number("SELECT count(*) FROM tasks") == 3);
 }

@@ -82,12 +82,12 @@ TEST_CASE("the result is the last line that is not empty, if it is JSON") {
       {"seq 1 300000; echo '\"after much\"'", "\"after much\""},
       {"seq 1 300000 >&2; echo '\"after much noise\"'", "\"after much noise\""},
   };
-  for (const auto& [program, result] : cases) {
-    CAPTURE(program);
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
     const std::string id = house.enqueue();
-    house.work(program);
+    house.work(one.first);
     CHECK(house.of(id, "status") == "completed");
-    CHECK(house.of(id, "result") == result);
+    CHECK(house.of(id, "result") == one.second);
   }
 }
 

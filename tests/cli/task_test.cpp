@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 
 using namespace millrace::test;
@@ -97,6 +98,27 @@ TEST_CASE("task list filters by status, queue, kind and page") {
   const Ended plain = run(schema, {"task", "list"});
   CHECK(plain.out.find("scheduled") != std::string::npos);
   CHECK(plain.out.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("what a program says cannot command the terminal") {
+  Schema schema;
+  const std::string id = enqueue(schema, {"greet", "--max-attempts", "1", "--queue", "de\x1b[2Jfault\nline"});
+  const std::string program = "printf 'a\\033[2Jb\\rc\\302\\233d\\ttab\\nsecond' >&2; false";
+  CHECK(run(schema, {"worker", "--queue", "de\x1b[2Jfault\nline=1", "--exec", "greet=" + program, "--until-empty"}).code == 0);
+  for (const Words& words : {Words{"task", "list"}, Words{"task", "show", id}, Words{"stats"}}) {
+    CAPTURE(words[0]);
+    const Ended ended = run(schema, words);
+    CHECK(ended.code == 0);
+    for (const char* control : {"\x1b", "\r", "\xc2\x9b"}) CHECK(ended.out.find(control) == std::string::npos);
+    CHECK(ended.out.find("de?[2Jfault") != std::string::npos);
+  }
+  const std::string list = run(schema, {"task", "list"}).out;
+  CHECK(std::count(list.begin(), list.end(), '\n') == 2);
+  CHECK(run(schema, {"task", "show", id}).out.find("a?[2Jb?c?d\ttab\nsecond") != std::string::npos);
+  // JSON has its own escapes: nothing is lost there.
+  CHECK(run_json(schema, {"task", "show", id})["errors"][0]["message"] ==
+        "exit status 1: a\x1b[2Jb\rc\xc2\x9b"
+        "d\ttab\nsecond");
 }
 
 TEST_CASE("task list refuses what is no filter") {
