@@ -97,6 +97,10 @@ Command::~Command() {
 
 void Command::signal(int number) const { ::kill(pid_, number); }
 
+bool Command::says(std::string_view text) const {
+  return eventually([&] { return content_of(err_).find(text) != std::string::npos; });
+}
+
 Ended Command::wait() {
   int status = 0;
   if (!eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }, std::chrono::seconds(60))) {

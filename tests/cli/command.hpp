@@ -47,6 +47,8 @@ class Command {
   Command& operator=(Command&&) = delete;
 
   void signal(int number) const;
+  /// Waits until its standard error holds `text`.
+  [[nodiscard]] bool says(std::string_view text) const;
   /// Waits for its end, and checks that nothing it said shows the password.
   [[nodiscard]] Ended wait();
 

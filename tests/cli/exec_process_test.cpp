@@ -114,21 +114,39 @@ TEST_CASE("cancelling a running task ends its program") {
   CHECK(gone(child));
 }
 
-TEST_CASE("at SIGTERM a worker lets its programs finish") {
+TEST_CASE("at SIGTERM a worker claims nothing more, and lets its programs finish") {
   House house;
   Notes notes;
   enqueue(house.schema, {"run"});
-  // It ends once the worker's sessions have stopped claiming: the test says when.
   Command worker(house.worker(note(notes, "child", "$$") + "; until test -L " + notes.path("go") + "; do sleep 0.02; done; echo 1"));
   static_cast<void>(notes.pid("child"));
   worker.signal(SIGTERM);
-  enqueue(house.schema, {"run"});
+  REQUIRE(worker.says("no more claims"));
+  const std::string late = enqueue(house.schema, {"run"});
   std::filesystem::create_symlink("now", notes.path("go"));
   const Ended ended = worker.wait();
   INFO(ended.err);
   CHECK(ended.code == 0);
   CHECK(house.value("status") == "completed");
+  CHECK(house.schema.value("SELECT status FROM tasks WHERE id = " + late) == "pending");
   CHECK(house.schema.number("SELECT count(*) FROM workers") == 0);
+}
+
+TEST_CASE("a second signal ends the grace") {
+  House house;
+  Notes notes;
+  enqueue(house.schema, {"run"});
+  Command worker(house.worker("sleep 1000 & " + note(notes, "child", "$!") + "; wait", {"--grace", "1h"}));
+  const pid_t child = notes.pid("child");
+  worker.signal(SIGINT);
+  REQUIRE(worker.says("no more claims"));
+  CHECK(house.value("status") == "running");
+  worker.signal(SIGINT);
+  const Ended ended = worker.wait();
+  INFO(ended.err);
+  CHECK(ended.code == 0);
+  CHECK(gone(child));
+  CHECK(house.value("status || ' ' || attempt") == "pending 0");
 }
 
 TEST_CASE("at the end of the grace a worker gives its tasks back, uncounted, and ends") {
