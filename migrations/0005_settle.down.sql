@@ -5,6 +5,8 @@ DROP FUNCTION release(uuid, bigint[], bigint[], interval, text, boolean);
 DROP FUNCTION fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean);
 DROP FUNCTION with_error(jsonb, integer, uuid, text);
 DROP FUNCTION retry_delay(jsonb, integer);
+DROP FUNCTION complete_task(bigint, bigint, jsonb);
+DROP FUNCTION assert_lease(bigint, bigint);
 DROP FUNCTION complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[], boolean);
 DROP FUNCTION drop_leases(uuid, bigint[]);
 DROP FUNCTION unsettled(uuid, bigint[], bigint[]);

@@ -90,6 +90,38 @@ COMMENT ON FUNCTION complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[],
 $c$For the worker that holds the leases: records tasks as completed, with results (null: none), and drops the leases in done.
 Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
 
+CREATE FUNCTION assert_lease(task bigint, lease bigint) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+AS $$
+BEGIN
+  PERFORM FROM tasks t WHERE t.id = assert_lease.task AND t.lease = assert_lease.lease AND t.status = 'running' FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE = format('task %s is not running under lease %s', task, lease),
+      HINT = 'It was rescued and runs, or ran, elsewhere: roll back.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION assert_lease(bigint, bigint) IS
+$c$For a handler's own transaction, as its last statement before COMMIT: fails unless the task still runs under this lease, and keeps it so
+until the transaction ends. Not earlier, because rescue steps over the row meanwhile. Anyone may call it. Locks the task's row.
+Errors: MR001 the lease was lost.$c$;
+
+CREATE FUNCTION complete_task(task bigint, lease bigint, result jsonb DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+AS $$
+BEGIN
+  -- Not repeatable like complete(): if it was recorded before, then what else this transaction wrote is there already.
+  UPDATE tasks t SET status = 'completed', finished_at = clock(), result = complete_task.result
+  WHERE t.id = complete_task.task AND t.lease = complete_task.lease AND t.status = 'running';
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE = format('task %s is not running under lease %s', task, lease),
+      HINT = 'It was rescued and runs, or ran, elsewhere: roll back.';
+  END IF;
+END $$;
+COMMENT ON FUNCTION complete_task(bigint, bigint, jsonb) IS
+$c$For a handler's own transaction, as its last statement before COMMIT: records the task as completed together with what the transaction
+wrote, so that both happen exactly once or not at all. Anyone may call it. Locks the task's row. Errors: MR001 the lease was lost, or the
+task's end is recorded already.$c$;
+
 CREATE FUNCTION retry_delay(backoff jsonb, attempt integer) RETURNS interval
 LANGUAGE sql VOLATILE SET search_path FROM CURRENT
 AS $$

@@ -68,6 +68,8 @@ BEGIN
   given AS (
     UPDATE tasks t
     SET status = m.next,
+        -- A settlement that comes after all is told that the lease was lost, also before anybody claims the task again.
+        lease = NULL,
         -- Only a death while running alone uses up the last attempt.
         attempt = CASE WHEN NOT began THEN greatest(t.attempt - 1, 0)
                        WHEN m.next = 'retrying' THEN least(t.attempt, t.max_attempts - 1)

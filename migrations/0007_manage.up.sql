@@ -172,7 +172,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.id AND t.status IN ('pending', 'scheduled', 'retrying')) FOR UPDATE SKIP LOCKED);
       GET DIAGNOSTICS more = ROW_COUNT;
     ELSIF found.problem = 'running task outside any lease' THEN
-      UPDATE tasks t SET status = 'retrying', attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
+      UPDATE tasks t SET status = 'retrying', lease = NULL, attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
       WHERE t.id = found.task AND t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids));
       GET DIAGNOSTICS more = ROW_COUNT;
       IF more > 0 THEN

@@ -8,6 +8,10 @@
 
 #include <millrace/types.hpp>
 
+namespace pqxx {
+class transaction_base;
+}
+
 namespace millrace {
 
 /// One run of one task. Lives as long as the handler's call; only that call's thread may use it,
@@ -37,6 +41,11 @@ class Context {
   /// Asked to stop at the deadline, when somebody cancels the task, when its lease is lost, and when the worker's
   /// grace is over. A handler that stops should throw or return an Outcome; a value returned is still a completion.
   [[nodiscard]] virtual std::stop_token stop_token() const noexcept = 0;
+  /// A transaction on a connection of this handler's own, begun by the first call. If the handler returns a result, the
+  /// task is completed within it as the last statement before COMMIT: what it wrote and the completion happen exactly once,
+  /// together. Any other ending rolls it back, as does a lease that was lost meanwhile. READ COMMITTED; its statements are
+  /// cut off at the task's timeout. Neither commit nor abort it yourself. Throws ConnectionError.
+  [[nodiscard]] virtual pqxx::transaction_base& transaction() = 0;
 
  protected:
   Context() = default;

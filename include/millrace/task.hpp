@@ -47,16 +47,25 @@ class Task {
   /// The handler on the level of JSON text, as Worker runs it.
   template <class Handler>
   [[nodiscard]] std::function<Outcome<std::string>(Context&)> wrap(Handler handler) const {
-    static_assert(std::is_invocable_v<Handler&, const Args&, Context&>, "the handler must take the task's args and a Context&");
+    constexpr bool transactional = std::is_invocable_v<Handler&, const Args&, pqxx::transaction_base&, Context&>;
+    static_assert(transactional || std::is_invocable_v<Handler&, const Args&, Context&>,
+                  "the handler must take the task's args and a Context&, or its args, a pqxx::transaction_base& and a Context&");
     return [handler = std::move(handler)](Context& context) mutable -> Outcome<std::string> {
       const Args args = read(context.args());
-      using Returned = std::invoke_result_t<Handler&, const Args&, Context&>;
+      const auto call = [&] {
+        if constexpr (transactional) {
+          return handler(args, context.transaction(), context);
+        } else {
+          return handler(args, context);
+        }
+      };
+      using Returned = decltype(call());
       if constexpr (std::is_void_v<Returned>) {
         static_assert(std::is_void_v<Result>, "this task has a result: the handler must return it");
-        handler(args, context);
+        call();
         return std::string{};
       } else if constexpr (requires(Returned r) { std::move(r).state(); }) {
-        auto state = std::move(handler(args, context)).state();
+        auto state = std::move(call()).state();
         switch (state.index()) {
           case 1: return std::get<1>(std::move(state));
           case 2: return std::get<2>(std::move(state));
@@ -64,7 +73,7 @@ class Task {
           default: return written(std::get<0>(std::move(state)));
         }
       } else {
-        return written(handler(args, context));
+        return written(call());
       }
     };
   }

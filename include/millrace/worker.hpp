@@ -70,6 +70,7 @@ class Worker {
   /// Runs `handler(const Args&, Context&)` for each task of this definition. It returns the definition's result, an
   /// Outcome of it, or (for definitions without a result) nothing. Retry, Fail and Snooze may be thrown; any other
   /// exception is a failed attempt, to be retried. Args that cannot be read are a failure for good.
+  /// `handler(const Args&, pqxx::transaction_base&, Context&)` is given context.transaction(): see there.
   template <class Args, class Result, class Handler>
   void handle(const Task<Args, Result>& task, Handler handler) {
     handle_raw(task.kind(), task.wrap(std::move(handler)));

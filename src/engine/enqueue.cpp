@@ -3,12 +3,11 @@
 #include "base/json_text.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
-#include "postgres/errors.hpp"
+#include "postgres/transaction.hpp"
 
 #include <millrace/limits.hpp>
 
 #include <fmt/format.h>
-#include <pqxx/pqxx>
 
 #include <cmath>
 
@@ -145,16 +144,7 @@ std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::spa
 namespace {
 
 Run through(pqxx::transaction_base& tx, const std::string& schema) {
-  return [&tx, schema](const std::string& sql, const postgres::Params& params) {
-    try {
-      std::vector<const char*> pointers;
-      for (const auto& value : params.values()) pointers.push_back(value ? value->c_str() : nullptr);
-      return postgres::Result(
-          std::make_shared<const pqxx::result>(tx.exec_params(sql, pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end()))));
-    } catch (const std::exception&) {
-      postgres::rethrow_translated(schema);
-    }
-  };
+  return [&tx, schema](const std::string& sql, const postgres::Params& params) { return postgres::run_within(tx, schema, sql, params); };
 }
 
 }  // namespace

@@ -142,5 +142,7 @@ void Connection::interrupt() noexcept {
 bool Connection::broken() const noexcept { return impl_->lost || !impl_->link.is_open(); }
 int Connection::backend_pid() const noexcept { return impl_->link.backendpid(); }
 int Connection::server_version() const noexcept { return impl_->link.server_version(); }
+const std::string& Connection::schema() const noexcept { return impl_->schema; }
+pqxx::connection_base& Connection::driver() noexcept { return impl_->link; }
 
 }  // namespace millrace::postgres

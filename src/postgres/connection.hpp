@@ -10,6 +10,10 @@
 #include "postgres/params.hpp"
 #include "postgres/result.hpp"
 
+namespace pqxx {
+class connection_base;
+}
+
 namespace millrace::postgres {
 
 struct Dial {
@@ -53,6 +57,9 @@ class Connection {
   [[nodiscard]] bool broken() const noexcept;
   [[nodiscard]] int backend_pid() const noexcept;
   [[nodiscard]] int server_version() const noexcept;
+  [[nodiscard]] const std::string& schema() const noexcept;
+  /// For the other files of src/postgres.
+  [[nodiscard]] pqxx::connection_base& driver() noexcept;
 
  private:
   struct Impl;

@@ -45,7 +45,8 @@ struct Claimed {
 
 /// How a run ended, on its way to the database.
 struct Settlement {
-  enum class Kind : std::uint8_t { complete, fail, release };
+  /// committed: completed within the handler's own transaction, so that there is nothing left to write.
+  enum class Kind : std::uint8_t { complete, fail, release, committed };
   Kind kind = Kind::complete;
   std::shared_ptr<Batch> batch{};
   int row = 0;

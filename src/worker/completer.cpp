@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 namespace millrace::worker {
 namespace {
@@ -64,6 +65,11 @@ void Completer::run() {
 
 void Completer::flush(std::vector<Settlement> batch) {
   constexpr std::size_t part_max = 2000;
+  std::vector<Settlement> committed;
+  for (Settlement& one : batch) {
+    if (one.kind == Settlement::Kind::committed) committed.push_back(std::exchange(one, {}));
+  }
+  if (!committed.empty()) conclude(committed, {});
   for (const auto kind : {Settlement::Kind::complete, Settlement::Kind::fail, Settlement::Kind::release}) {
     std::vector<Settlement> part;
     for (Settlement& one : batch) {
@@ -131,7 +137,8 @@ std::vector<Completer::Exception> Completer::send(const std::vector<Settlement>&
   switch (part[0].kind) {
     case Settlement::Kind::complete: return send_completions(part, careful);
     case Settlement::Kind::fail: return send_failures(part, careful);
-    case Settlement::Kind::release: break;
+    case Settlement::Kind::release:
+    case Settlement::Kind::committed: break;
   }
   return send_releases(part, careful);
 }
@@ -251,7 +258,7 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
       kind = its_kind;
       line = &lines[{one.batch->queue, std::string(kind)}];
     }
-    if (one.kind == Settlement::Kind::complete) {
+    if (one.kind == Settlement::Kind::complete || one.kind == Settlement::Kind::committed) {
       ++line->completed;
     } else if (std::find(dead_.begin(), dead_.end(), one.id().value) != dead_.end()) {
       ++line->failed;
@@ -262,7 +269,7 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
     }
   }
   // What went back may be due at once, or before the claimer would look again.
-  if (part[0].kind != Settlement::Kind::complete) state_.claimer_bell.ring();
+  if (part[0].kind == Settlement::Kind::fail || part[0].kind == Settlement::Kind::release) state_.claimer_bell.ring();
   state_.tally.add(lines);
   if (released > 0) state_.tally.released(released);
   if (lost > 0) state_.tally.lost(lost);

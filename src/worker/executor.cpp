@@ -4,7 +4,9 @@
 #include "base/json_text.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "worker/handler_session.hpp"
 
+#include <millrace/error.hpp>
 #include <millrace/limits.hpp>
 
 #include <fmt/format.h>
@@ -14,8 +16,8 @@ namespace {
 
 class Run final : public Context {
  public:
-  Run(const State& state, const Serving& serving, Slot& slot, const Claimed& task)
-      : state_(state), serving_(serving), slot_(slot), task_(task), timeout_(task.timeout()) {
+  Run(const State& state, const Serving& serving, Slot& slot, HandlerSession& session, const Claimed& task)
+      : state_(state), serving_(serving), slot_(slot), session_(session), task_(task), timeout_(task.timeout()) {
     if (timeout_) deadline_ = Clock::now() + *timeout_;
     slot_.begin(task_, deadline_);
   }
@@ -32,11 +34,13 @@ class Run final : public Context {
   [[nodiscard]] std::optional<Milliseconds> timeout() const noexcept override { return timeout_; }
   [[nodiscard]] std::optional<Clock::time_point> deadline() const noexcept override { return deadline_; }
   [[nodiscard]] std::stop_token stop_token() const noexcept override { return slot_.token(); }
+  [[nodiscard]] pqxx::transaction_base& transaction() override { return session_.transaction(timeout_); }
 
  private:
   const State& state_;
   const Serving& serving_;
   Slot& slot_;
+  HandlerSession& session_;
   const Claimed& task_;
   std::optional<Milliseconds> timeout_;
   std::optional<Clock::time_point> deadline_;
@@ -98,8 +102,24 @@ void call(const RawHandler& handler, Context& context, Settlement& settlement) {
   }
 }
 
+// Ends the handler's transaction, if it began one: with the task's completion, or not at all.
+void end_transaction(HandlerSession& session, const Claimed& task, Settlement& settlement) {
+  if (!session.open()) return;
+  if (settlement.kind != Settlement::Kind::complete) return session.roll_back();
+  try {
+    session.commit(task, settlement.text);
+    settlement.kind = Settlement::Kind::committed;
+  } catch (const OutcomeUnknown& e) {
+    // Recorded as a failed attempt: that reads the row under its fence before anything else, and if the commit did take
+    // place, it finds the task settled under this lease and changes nothing.
+    settle_as(settlement, fmt::format("the connection broke while the handler's transaction was committed: {}", e.what()));
+  } catch (const std::exception& e) {
+    settle_as(settlement, fmt::format("the handler's transaction was not committed: {}", e.what()));
+  }
+}
+
 // Runs one task and settles it, unless its settlement was taken from it.
-void run_task(State& state, Serving& serving, Slot& slot, const Claimed& task) {
+void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& session, const Claimed& task) {
   Settlement settlement{.batch = task.batch, .row = task.row};
   const auto handler = state.handlers.find(task.kind());
   if (handler == state.handlers.end()) {
@@ -110,11 +130,12 @@ void run_task(State& state, Serving& serving, Slot& slot, const Claimed& task) {
     state.outbox.add(std::move(settlement));
     return;
   }
-  Run run(state, serving, slot, task);
+  Run run(state, serving, slot, session, task);
   // The heart keeps the deadlines; it may be asleep for longer than this one.
   if (run.timeout()) state.heart_bell.ring();
   base::fault_point("before-handler");
   call(handler->second, run, settlement);
+  end_transaction(session, task, settlement);
   base::fault_point("after-handler");
   const Slot::End end = slot.end();
   if (end.abandoned) return;
@@ -126,13 +147,15 @@ void run_task(State& state, Serving& serving, Slot& slot, const Claimed& task) {
       settlement.text = fmt::format("{}: {}", why_stopped(end.cause, run.timeout()), settlement.text);
     }
   }
-  if (settlement.kind != Settlement::Kind::complete) settlement.text = base::storable(settlement.text, limits::error_characters_max);
+  if (settlement.kind == Settlement::Kind::fail || settlement.kind == Settlement::Kind::release)
+    settlement.text = base::storable(settlement.text, limits::error_characters_max);
   state.outbox.add(std::move(settlement));
 }
 
 }  // namespace
 
 void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) {
+  HandlerSession session(*state);
   std::optional<Clock::duration> took;
   while (const auto task = serving.lane.take(took)) {
     const auto begin = Clock::now();
@@ -141,7 +164,7 @@ void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) 
       state->ledger.settled(task->batch->lease);
       state->tally.lost(1);
     } else {
-      run_task(*state, serving, slot, *task);
+      run_task(*state, serving, slot, session, *task);
     }
     took = Clock::now() - begin;
   }

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <pqxx/pqxx>
 
 #include <string>
 #include <vector>
@@ -86,6 +87,22 @@ TEST_CASE("the library refuses before it sends, and the client stays usable") {
   CHECK(client.cancel(task.id) == Status::cancelled);
   CHECK(client.retry(task.id) == Status::pending);
   CHECK_THROWS_AS(client.retry(task.id), StateError);
+}
+
+TEST_CASE("an enqueue in a transaction that an error has aborted is refused, and nothing is left behind") {
+  Schema schema;
+  pqxx::connection link(schema.url());
+  {
+    pqxx::work tx(link);
+    CHECK_THROWS(tx.exec("SELECT 1 / 0"));
+    CHECK_THROWS_AS(millrace::enqueue(tx, "k", R"({"text": "it's $1 \\ ok"})", {.schema = schema.name()}), StateError);
+    CHECK_THROWS_AS(millrace::enqueue_many(tx, "k", std::vector<std::string>{"{}"}, {.schema = schema.name()}), StateError);
+  }
+  CHECK(schema.number("SELECT count(*) FROM tasks") == 0);
+  pqxx::work tx(link);
+  millrace::enqueue(tx, "k", R"({"text": "it's $1 \\ ok"})", {.schema = schema.name()});
+  tx.commit();
+  CHECK(schema.value("SELECT args->>'text' FROM tasks") == "it's $1 \\ ok");
 }
 
 TEST_CASE("many tasks in one call, in order, all or none") {

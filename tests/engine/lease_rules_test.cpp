@@ -42,6 +42,42 @@ TEST_CASE("rule 9: asking to cancel a running task does not touch its row") {
   CHECK(status(schema, 1) == "cancelled");
 }
 
+TEST_CASE("rule 10: in a handler's own transaction the lease is asserted last, and completing is not repeatable") {
+  Schema schema;
+  enroll(schema, first);
+  enqueue(schema, 2);
+  const auto lease = lease_of(schema.connection().run(claim_sql(first)));
+  Session handler(schema);
+  const auto refused = [&](const std::string& call) {
+    handler.script("BEGIN");
+    handler.start("SELECT " + call);
+    const std::string state = handler.finish();
+    handler.script("ROLLBACK");
+    return state;
+  };
+  CHECK(refused(fmt::format("assert_lease(1, {})", lease)).empty());
+  CHECK(refused(fmt::format("assert_lease(1, {})", lease + 1)) == "MR001");
+  CHECK(refused(fmt::format("assert_lease(3, {})", lease)) == "MR001");
+  CHECK(refused(fmt::format("complete_task(1, {})", lease + 1)) == "MR001");
+  handler.run(fmt::format("SELECT complete_task(1, {}, '42')", lease));
+  CHECK(schema.value("SELECT result FROM tasks WHERE id = 1") == "42");
+  // Its writes would be there twice.
+  CHECK(refused(fmt::format("complete_task(1, {})", lease)) == "MR001");
+  // What a worker says after a commit whose answer was lost: the row is read first, and stays as it is.
+  CHECK(schema.connection().run(fmt::format("SELECT id FROM fail('{}', '{{1}}', '{{{}}}', '{{unknown}}')", first, lease)).size() == 0);
+  CHECK(status(schema, 1) == "completed");
+  // The assertion holds until the transaction ends: rescue steps over the task.
+  handler.script("BEGIN");
+  handler.run(fmt::format("SELECT assert_lease(2, {})", lease));
+  schema.connection().run("UPDATE workers SET seen_at = now() - interval '1 hour'");
+  schema.connection().run("SELECT rescue()");
+  CHECK(status(schema, 2) == "running");
+  handler.script("COMMIT");
+  schema.connection().run("SELECT rescue()");
+  CHECK(status(schema, 2) == "retrying");
+  CHECK(refused(fmt::format("assert_lease(2, {})", lease)) == "MR001");
+}
+
 TEST_CASE("rule 11: a lease that its worker does not name is given back, uncounted; a dead worker's is rescued") {
   Schema schema;
   enroll(schema, first);
@@ -56,6 +92,10 @@ TEST_CASE("rule 11: a lease that its worker does not name is given back, uncount
   schema.connection().run("DELETE FROM workers");
   CHECK(schema.number("SELECT rescued FROM rescue()") == 1);
   CHECK(status(schema, 1) == "retrying");
+  // Its late completion is refused from now on, not only once somebody has claimed the task again.
+  const auto late = schema.connection().run(complete_sql(first, "1", std::to_string(named)));
+  REQUIRE(late.size() == 1);
+  CHECK(late.text(0, 1) == "lost");
   CHECK(schema.value(fmt::format("SELECT registered FROM heartbeat('{}', '{{}}')", first)) == "f");
   consistent(schema);
 }

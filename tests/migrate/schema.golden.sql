@@ -67,6 +67,31 @@ END $_$;
 COMMENT ON FUNCTION millrace.args_check(args jsonb) IS 'Private. Refuses (22023) args that are no object, too large or nested too deep. Locks nothing.';
 
 --
+-- Name: assert_lease(bigint, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.assert_lease(task bigint, lease bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+  PERFORM FROM tasks t WHERE t.id = assert_lease.task AND t.lease = assert_lease.lease AND t.status = 'running' FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE = format('task %s is not running under lease %s', task, lease),
+      HINT = 'It was rescued and runs, or ran, elsewhere: roll back.';
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION assert_lease(task bigint, lease bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.assert_lease(task bigint, lease bigint) IS 'For a handler''s own transaction, as its last statement before COMMIT: fails unless the task still runs under this lease, and keeps it so
+until the transaction ends. Not earlier, because rescue steps over the row meanwhile. Anyone may call it. Locks the task''s row.
+Errors: MR001 the lease was lost.';
+
+--
 -- Name: attach_session(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -416,6 +441,33 @@ COMMENT ON FUNCTION millrace.complete(worker uuid, ids bigint[], hints tid[], le
 Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.';
 
 --
+-- Name: complete_task(bigint, bigint, jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.complete_task(task bigint, lease bigint, result jsonb DEFAULT NULL::jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+  -- Not repeatable like complete(): if it was recorded before, then what else this transaction wrote is there already.
+  UPDATE tasks t SET status = 'completed', finished_at = clock(), result = complete_task.result
+  WHERE t.id = complete_task.task AND t.lease = complete_task.lease AND t.status = 'running';
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE = format('task %s is not running under lease %s', task, lease),
+      HINT = 'It was rescued and runs, or ran, elsewhere: roll back.';
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION complete_task(task bigint, lease bigint, result jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.complete_task(task bigint, lease bigint, result jsonb) IS 'For a handler''s own transaction, as its last statement before COMMIT: records the task as completed together with what the transaction
+wrote, so that both happen exactly once or not at all. Anyone may call it. Locks the task''s row. Errors: MR001 the lease was lost, or the
+task''s end is recorded already.';
+
+--
 -- Name: deregister_worker(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -752,6 +804,8 @@ BEGIN
   given AS (
     UPDATE tasks t
     SET status = m.next,
+        -- A settlement that comes after all is told that the lease was lost, also before anybody claims the task again.
+        lease = NULL,
         -- Only a death while running alone uses up the last attempt.
         attempt = CASE WHEN NOT began THEN greatest(t.attempt - 1, 0)
                        WHEN m.next = 'retrying' THEN least(t.attempt, t.max_attempts - 1)
@@ -854,7 +908,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.id AND t.status IN ('pending', 'scheduled', 'retrying')) FOR UPDATE SKIP LOCKED);
       GET DIAGNOSTICS more = ROW_COUNT;
     ELSIF found.problem = 'running task outside any lease' THEN
-      UPDATE tasks t SET status = 'retrying', attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
+      UPDATE tasks t SET status = 'retrying', lease = NULL, attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
       WHERE t.id = found.task AND t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids));
       GET DIAGNOSTICS more = ROW_COUNT;
       IF more > 0 THEN

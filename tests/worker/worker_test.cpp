@@ -1,28 +1,14 @@
 // The worker, in this process, against a real database.
-#include "support/schema.hpp"
-#include "support/wait.hpp"
+#include "worker/house.hpp"
 
-#include <millrace/millrace.hpp>
-
-#include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <spdlog/sinks/null_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <latch>
 #include <thread>
 
-using namespace std::chrono_literals;
-using millrace::Client;
-using millrace::Context;
-using millrace::Outcome;
-using millrace::Status;
-using millrace::TaskId;
-using millrace::Worker;
-using millrace::WorkerOptions;
-using millrace::test::eventually;
-using millrace::test::Schema;
+using namespace millrace;
+using namespace millrace::test;
 
 namespace {
 
@@ -33,36 +19,6 @@ struct Sum {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sum, a, b)
 
 const millrace::Task<Sum, int> add{"add"};
-
-struct House {
-  Schema schema{};
-  Client client{{.database = schema.url(), .schema = schema.name()}};
-
-  WorkerOptions options() {
-    return {.database = schema.url(),
-            .schema = schema.name(),
-            .queues = {{"default", 4}},
-            .lease_ttl = 3s,
-            .heartbeat = 100ms,
-            .poll_interval = 1s,
-            .grace = 5s,
-            .stop_patience = 200ms,
-            .logger = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>())};
-  }
-  Status status(TaskId id) { return client.get(id)->status; }
-  bool reaches(TaskId id, Status wanted) {
-    return eventually([&] { return status(id) == wanted; }, 20s);
-  }
-  std::int64_t count(const std::string& what) {
-    return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0);
-  }
-  void consistent() {
-    CHECK(eventually([&] { return count("leases") == 0; }, 10s));
-    CHECK(count("doctor()") == 0);
-  }
-};
-
-Outcome<std::string> nothing(Context&) { return std::string{}; }
 
 }  // namespace
 

@@ -1,0 +1,40 @@
+#include "worker/handler_session.hpp"
+
+#include "base/fault.hpp"
+
+#include <fmt/format.h>
+
+namespace millrace::worker {
+
+pqxx::transaction_base& HandlerSession::transaction(std::optional<Milliseconds> timeout) {
+  if (transaction_) return transaction_->driver();
+  if (!link_ || link_->broken()) {
+    link_.reset();
+    link_ = state_.connect("handler");
+    // The handler's statements are its own: they see the database's settings, and may take their time between two of them.
+    // A handler that hangs does not hold its locks for ever: rescue ends its session.
+    if (state_.options.listen) {
+      link_->script("SET idle_in_transaction_session_timeout = 0; RESET timezone; RESET datestyle; RESET client_min_messages");
+    }
+  }
+  transaction_ = std::make_unique<postgres::Transaction>(*link_);
+  if (timeout) transaction_->run(fmt::format("SET LOCAL statement_timeout = {}", timeout->count()));
+  return transaction_->driver();
+}
+
+void HandlerSession::commit(const Claimed& task, const std::string& result) {
+  // Whatever happens now, this transaction is over.
+  const std::unique_ptr<postgres::Transaction> last = std::move(transaction_);
+  last->run(fmt::format("SELECT {}.complete_task($1, $2, $3::jsonb)", state_.schema),
+            postgres::Params()
+                .integer(task.id().value)
+                .integer(task.batch->lease.value)
+                .maybe(result.empty() ? std::nullopt : std::optional(result)));
+  base::fault_point("before-commit");
+  last->commit();
+  base::fault_point("after-commit");
+}
+
+void HandlerSession::roll_back() noexcept { transaction_.reset(); }
+
+}  // namespace millrace::worker

@@ -1,0 +1,32 @@
+// The database session of one executor, for handlers that write in one transaction with their task's completion.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "postgres/transaction.hpp"
+#include "worker/state.hpp"
+
+namespace millrace::worker {
+
+/// Connects when a handler first asks for a transaction, and stays connected. At most one transaction at a time.
+class HandlerSession {
+ public:
+  explicit HandlerSession(const State& state) : state_(state) {}
+
+  /// The open transaction, begun now if there is none; its statements are cut off after `timeout`.
+  [[nodiscard]] pqxx::transaction_base& transaction(std::optional<Milliseconds> timeout);
+  [[nodiscard]] bool open() const noexcept { return transaction_ != nullptr; }
+  /// Records the task as completed, with its result's JSON (empty for none), as the last statement, and commits.
+  /// Throws LeaseLost, or OutcomeUnknown if it may or may not have been committed; after anything else it was rolled back.
+  void commit(const Claimed& task, const std::string& result);
+  void roll_back() noexcept;
+
+ private:
+  const State& state_;
+  std::unique_ptr<postgres::Connection> link_{};
+  std::unique_ptr<postgres::Transaction> transaction_{};
+};
+
+}  // namespace millrace::worker
