@@ -37,8 +37,8 @@ class Project {
   Project& operator=(Project&&) = delete;
 
   // Runs there, without any address but the folder's own.
-  [[nodiscard]] Ended in(const char* below, const Words& arguments) const {
-    return run_plain(arguments, {.folder = (folder_ / below).string(), .environment = {"MILLRACE_DATABASE="}});
+  [[nodiscard]] Ended in(const char* below, const Words& arguments, const std::string& input = {}) const {
+    return run_plain(arguments, {.input = input, .folder = (folder_ / below).string(), .environment = {"MILLRACE_DATABASE="}});
   }
 
  private:
@@ -82,4 +82,16 @@ TEST_CASE("a dev cluster serves every command below its folder") {
   check_refused(project.in("below", {"dev", "psql"}), 4, "run: millrace dev up");
   CHECK(project.in("", {"dev", "up"}).code == 0);
   CHECK(project.in("", {"task", "list", "--json"}).out.find("greet") != std::string::npos);
+}
+
+TEST_CASE("what migrate print prints does in psql what migrate up does") {
+  Project project;
+  REQUIRE(project.in("", {"dev", "up"}).code == 0);
+  const Ended printed = project.in("", {"--schema", "it's \"here\"", "migrate", "print"});
+  REQUIRE(printed.code == 0);
+  const Ended ran = project.in("", {"dev", "psql", "--", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"}, printed.out);
+  INFO(ran.err);
+  CHECK(ran.code == 0);
+  CHECK(project.in("", {"--schema", "it's \"here\"", "migrate", "up"}).out.find("applied") == std::string::npos);
+  CHECK(project.in("", {"--schema", "it's \"here\"", "enqueue", "greet"}).code == 0);
 }
