@@ -5,7 +5,7 @@ SHELL := /bin/bash
 JOBS ?= 2
 LAUNCHER := $(if $(shell command -v ccache),-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 SUPPRESS := $(CURDIR)/tests/support
-.PHONY: help deps demo test lint sanitize check bench bench-peers format format-check build clean
+.PHONY: help deps command demo test lint sanitize faults check bench bench-peers format format-check build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,9 +13,11 @@ help: ## list the targets
 deps: ## install what is missing (apt); does nothing when all is there
 	@scripts/install-deps
 
-demo: deps ## build the release and watch real tasks go through a private PostgreSQL
+command: deps
 	@cmake --preset release $(LAUNCHER) >/dev/null
 	@cmake --build --preset release --target millrace_cli -j $(JOBS)
+
+demo: command ## build the release and watch real tasks go through a private PostgreSQL
 	@scripts/demo "$(CURDIR)/build/release"
 
 test: deps ## build with fault points, run every test, check the format
@@ -39,14 +41,15 @@ sanitize: deps ## the tests under AddressSanitizer, UBSan and ThreadSanitizer
 	@TSAN_OPTIONS=suppressions=$(SUPPRESS)/tsan.supp:halt_on_error=1:second_deadlock_stack=1 \
 		ctest --preset tsan -j $(JOBS) -L concurrency --no-tests=error
 
-check: test lint sanitize ## test, lint and sanitize
+faults: ## the fault tests at length: 50 kills of workers in 5,000 tasks, 5 of the server
+	@MILLRACE_FAULT_TASKS=5000 MILLRACE_FAULT_KILLS=50 ctest --preset dev -L fault --no-tests=error
 
-bench: deps ## every benchmark beside its ceiling, on a private cluster
-	@cmake --preset release $(LAUNCHER) >/dev/null
-	@cmake --build --preset release --target millrace_cli -j $(JOBS)
+check: test lint sanitize faults ## the full matrix: test, lint, sanitize, faults
+
+bench: command ## every benchmark beside its ceiling, on a private cluster
 	@scripts/bench "$(CURDIR)/build/release"
 
-bench-peers: bench ## the same scenarios on graphile-worker and pg-boss, interleaved
+bench-peers: command ## Millrace, graphile-worker and pg-boss on one server, in turns (needs npm)
 	@bench/peers/run "$(CURDIR)/build/release"
 
 format: ## format every C++ file in place
