@@ -1,4 +1,4 @@
-// PROTOCOL rule 22: a newer schema that an older binary can still serve does not stop it.
+// Rule 22 of docs/protocol.md: a newer schema that an older binary can still serve does not stop it.
 #include "engine/schema_check.hpp"
 
 #include "support.hpp"

@@ -21,7 +21,7 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
   for (; at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
 }
 
-// RELIABILITY's mutation check: the engine without one of its rules must fail that rule's test.
+// The mutation check: the engine without one of its rules must fail that rule's test.
 std::vector<Migration> migrations_under_test() {
   std::vector<Migration> all = embedded_migrations();
   const char* mutation = std::getenv("MILLRACE_TEST_MUTATION");
