@@ -49,10 +49,6 @@ int run(int argc, char** argv) {
   app.add_flag("--json", globals.json, "Print JSON");
   app.require_subcommand(1);
   app.fallthrough();
-  app.footer(
-      "To begin:\n  millrace dev up          a private PostgreSQL in this folder\n  millrace migrate up      the schema\n"
-      "  millrace enqueue greet '{\"name\": \"Ada\"}'\n  millrace worker --queue default=4 --exec greet='cat'\n\n"
-      "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused by state.");
   add_migrate(app, globals);
   add_enqueue(app, globals);
   add_task(app, globals);
@@ -61,6 +57,11 @@ int run(int argc, char** argv) {
   add_doctor(app, globals);
   add_dev(app, globals);
   bench::add_commands(app, [&globals] { return globals.url(); });
+  // After the subcommands, which would inherit it.
+  app.footer(
+      "To begin:\n  millrace dev up          a private PostgreSQL in this folder\n  millrace migrate up      the schema\n"
+      "  millrace enqueue greet '{\"name\": \"Ada\"}'\n  millrace worker --queue default=4 --exec greet='cat'\n\n"
+      "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused by state.");
   globals.psql_arguments = take_psql_arguments(argc, argv);
   try {
     app.parse(argc, argv);

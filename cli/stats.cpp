@@ -49,7 +49,10 @@ void doctor(const Globals& globals, bool fix) {
   for (int row = 0; row < rows.size(); ++row) {
     const auto text = [&](int column) { return std::string(rows.text(row, column)); };
     if (globals.json) {
-      fmt::print("{}\n", nlohmann::ordered_json{{"problem", text(0)}, {"task", text(1)}, {"lease", text(2)}, {"detail", text(3)}}.dump());
+      const auto id = [&](int column) {
+        return rows.is_null(row, column) ? nlohmann::ordered_json() : nlohmann::ordered_json(rows.integer(row, column));
+      };
+      fmt::print("{}\n", nlohmann::ordered_json{{"problem", text(0)}, {"task", id(1)}, {"lease", id(2)}, {"detail", text(3)}}.dump());
     } else {
       table.add({text(0), text(1), text(2), text(3)});
     }
@@ -59,12 +62,16 @@ void doctor(const Globals& globals, bool fix) {
     return;
   }
   if (!globals.json) table.print();
+  const std::string problems = rows.size() == 1 ? "1 problem" : fmt::format("{} problems", rows.size());
   if (!fix) {
-    if (!globals.json) fmt::print("{} problems; millrace doctor --fix mends them\n", rows.size());
+    if (!globals.json) fmt::print("{}; millrace doctor --fix mends {}\n", problems, rows.size() == 1 ? "it" : "them");
     throw Exit{1};
   }
   const auto mended = link.run("SELECT " + schema + ".mend()").integer(0, 0);
-  if (!globals.json) fmt::print("mended {}\n", mended);
+  if (globals.json)
+    fmt::print("{}\n", nlohmann::ordered_json{{"mended", mended}}.dump());
+  else
+    fmt::print("mended {} of {}\n", mended, problems);
 }
 
 }  // namespace

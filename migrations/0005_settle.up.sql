@@ -142,11 +142,14 @@ COMMENT ON FUNCTION retry_delay(jsonb, integer) IS
 CREATE FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path FROM CURRENT
 AS $$
-  SELECT CASE WHEN jsonb_array_length(errors) >= 10 THEN errors - 0 ELSE coalesce(errors, '[]') END
+  -- A note that repeats the last one (the same attempt, given back again and again) takes its place.
+  SELECT CASE WHEN errors->-1->>'message' = left(message, 4096) AND (errors->-1->>'attempt')::integer = attempt THEN errors - -1
+              WHEN jsonb_array_length(errors) >= 10 THEN errors - 0
+              ELSE coalesce(errors, '[]') END
          || jsonb_build_object('attempt', attempt, 'at', clock(), 'worker', worker, 'message', left(message, 4096))
 $$;
 COMMENT ON FUNCTION with_error(jsonb, integer, uuid, text) IS
-  'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters.';
+  'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
 
 CREATE FUNCTION fail(
   worker   uuid,

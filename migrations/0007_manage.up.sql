@@ -78,12 +78,12 @@ $c$Revives a failed or cancelled task with a new budget of attempts; its error h
 Anyone who may write tasks may call it. Locks its row. Errors: MR002, MR003 (any other state), 55P03.$c$;
 
 CREATE VIEW ready_tasks AS
-  SELECT t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, k.bucket = -1 AS suspect, t.args
+  SELECT t.id, t.kind, k.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, k.bucket = -1 AS suspect, t.args
   FROM tickets k JOIN tasks t ON t.id = k.id WHERE k.run_at <= clock();
 COMMENT ON VIEW ready_tasks IS 'Tasks that a worker may claim now.';
 
 CREATE VIEW upcoming_tasks AS
-  SELECT t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, t.args
+  SELECT t.id, t.kind, k.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, t.args
   FROM tickets k JOIN tasks t ON t.id = k.id WHERE k.run_at > clock();
 COMMENT ON VIEW upcoming_tasks IS 'Tasks that wait for their time: scheduled or retrying.';
 
@@ -154,6 +154,12 @@ DECLARE
   mended integer := 0;
   more   integer;
 BEGIN
+  -- What the dead left is rescued as a worker would: their leases are gone afterwards.
+  SELECT count(*) INTO mended FROM doctor() d WHERE d.problem = 'lease without a live worker';
+  IF mended > 0 THEN
+    PERFORM rescue();
+    SELECT mended - count(*) INTO mended FROM doctor() d WHERE d.problem = 'lease without a live worker';
+  END IF;
   -- Against enqueues, claims and settlements only this order is safe: look, lock the task, look again.
   FOR found IN SELECT d.problem, d.task FROM doctor() d WHERE d.task IS NOT NULL ORDER BY d.task LOOP
     PERFORM FROM tasks t WHERE t.id = found.task FOR UPDATE;
@@ -185,6 +191,6 @@ BEGIN
   RETURN mended;
 END $$;
 COMMENT ON FUNCTION mend() IS
-  'Mends what doctor() finds, except dead workers'' leases, which rescue takes. Returns how many it mended. For people, rarely: it reads the whole tasks table. Locks the tasks it mends. Errors: 55P03.';
+  'Mends what doctor() finds; for the dead it does what rescue() does. Returns how many problems it mended. For people, rarely: it reads the whole tasks table. Locks dead workers'' rows, and the tasks it mends. Errors: 55P03.';
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (7, 'manage', 1);

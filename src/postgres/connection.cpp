@@ -51,7 +51,7 @@ struct Connection::Impl {
     pointers.reserve(values.size());
     for (const auto& value : values) pointers.push_back(value ? value->c_str() : nullptr);
     const auto bound = pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end());
-    if (!session) return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound);
+    if (!session) return in_one_transaction(work, [&] { return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound); });
     auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
     if (fresh) {
       ++statements;  // a name is never used twice, also when its statement could not be prepared
@@ -65,6 +65,20 @@ struct Connection::Impl {
       }
     }
     return work.exec_prepared(found->second, bound);
+  }
+
+  // Behind a pooler the session's settings are nobody's: the isolation level is said with each statement.
+  template <class Statement>
+  pqxx::result in_one_transaction(pqxx::nontransaction& work, const Statement& statement) const {
+    work.exec("BEGIN ISOLATION LEVEL READ COMMITTED");
+    try {
+      pqxx::result result = statement();
+      work.exec("COMMIT");
+      return result;
+    } catch (...) {
+      if (link.is_open()) work.exec("ROLLBACK");
+      throw;
+    }
   }
 
   bool session;

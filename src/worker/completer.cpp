@@ -198,9 +198,9 @@ std::vector<Completer::Exception> Completer::send_failures(const std::vector<Set
           .text(std::move(finals).take())
           .text(std::move(delays).take())
           .boolean(careful));
-  dead_.clear();
+  failed_.clear();
   for (int row = 0; row < rows.size(); ++row) {
-    if (rows.text(row, 2) == "failed") dead_.push_back(rows.integer(row, 0));
+    if (rows.is_null(row, 1)) failed_.emplace(rows.integer(row, 0), rows.text(row, 2));
   }
   return exceptions_of<Exception>(rows);
 }
@@ -260,7 +260,12 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
     }
     if (one.kind == Settlement::Kind::complete || one.kind == Settlement::Kind::committed) {
       ++line->completed;
-    } else if (std::find(dead_.begin(), dead_.end(), one.id().value) != dead_.end()) {
+    } else if (const auto recorded = failed_.find(one.id().value); recorded == failed_.end()) {
+      // Nothing was written: it was settled under this lease before, and that answer was lost.
+      state_.log->info("task {} ({}): its end was on record already", one.id().value, kind);
+    } else if (recorded->second == "cancelled") {
+      state_.log->info("task {} ({}) was cancelled", one.id().value, kind);
+    } else if (recorded->second == "failed") {
       ++line->failed;
       state_.log->error("task {} ({}) failed for good: {}", one.id().value, kind, one.text);
     } else {

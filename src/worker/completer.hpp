@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "worker/state.hpp"
@@ -33,8 +35,8 @@ class Completer {
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
-  std::vector<Settlement> held_;    // somebody else has their rows: tried again with the next flush
-  std::vector<std::int64_t> dead_;  // ids that a send of failures ended for good
+  std::vector<Settlement> held_;                          // somebody else has their rows: tried again with the next flush
+  std::unordered_map<std::int64_t, std::string> failed_;  // what became of the tasks of the last send of failures
   Clock::time_point give_up_ = Clock::time_point::max();
 };
 

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+
 #include <string>
 
 using namespace millrace::test;
@@ -52,12 +54,13 @@ TEST_CASE("doctor finds a task without its ticket, and mends it") {
   schema.connection().script("DELETE FROM tickets");
   const Ended found = run(schema, {"doctor", "--json"});
   CHECK(found.code == 1);
-  CHECK(nlohmann::json::parse(found.out)["task"] == id);
+  CHECK(nlohmann::json::parse(found.out)["task"] == std::stoll(id));
+  CHECK(nlohmann::json::parse(found.out)["lease"].is_null());
   const Ended plain = run(schema, {"doctor"});
   CHECK(plain.code == 1);
-  CHECK(plain.out.find("millrace doctor --fix mends them") != std::string::npos);
+  CHECK(plain.out.find("1 problem; millrace doctor --fix mends it") != std::string::npos);
 
-  CHECK(run(schema, {"doctor", "--fix"}).code == 0);
+  CHECK(run(schema, {"doctor", "--fix"}).out.ends_with("mended 1 of 1 problem\n"));
   CHECK(run(schema, {"doctor"}).out.starts_with("healthy"));
   CHECK(run(schema, {"worker", "--exec", "greet=true", "--until-empty"}).code == 0);
   CHECK(schema.value("SELECT status FROM tasks") == "completed");

@@ -168,3 +168,18 @@ TEST_CASE("error history keeps the latest ten, cut to 4096 characters") {
   CHECK(schema.number("SELECT (errors -> -1 ->> 'attempt')::int FROM tasks") == 12);
   CHECK(schema.number("SELECT length(errors -> 0 ->> 'message') FROM tasks") == 4096);
 }
+
+TEST_CASE("the same note over and over does not push the errors out") {
+  Schema schema;
+  auto& link = schema.connection();
+  link.run("SELECT enqueue('k')");
+  link.run("SELECT register_worker('00000000-0000-4000-8000-00000000000a', 'w', 'h', 1, '0', '{default}', '30 seconds')");
+  for (int i = 0; i < 3; ++i) {
+    link.run(
+        "SELECT r.* FROM claim('00000000-0000-4000-8000-00000000000a', 'default', 1, array_fill('-infinity'::timestamptz, '{5}'),"
+        " array_fill(0, '{5}')) c, LATERAL release('00000000-0000-4000-8000-00000000000a', ARRAY[1::bigint], ARRAY[c.id],"
+        " note => 'no handler') r WHERE c.kind IS NULL");
+  }
+  CHECK(schema.number("SELECT jsonb_array_length(errors) FROM tasks") == 1);
+  CHECK(schema.value("SELECT errors -> 0 ->> 'message' FROM tasks") == "no handler");
+}

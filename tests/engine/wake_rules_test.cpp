@@ -80,6 +80,12 @@ TEST_CASE("rule 21: doctor finds what a raw UPDATE orphaned, and mend mends it")
   CHECK(schema.number("SELECT count(*) FROM doctor()") == 4);
   CHECK(schema.number("SELECT mend()") == 4);
   consistent(schema);
+  // A worker that died counts too, and is mended as rescue does it.
+  schema.connection().run(claim_sql(first, 1));
+  schema.connection().run("DELETE FROM workers");
+  CHECK(schema.number("SELECT count(*) FROM doctor()") == 2);
+  CHECK(schema.number("SELECT mend()") == 2);
+  consistent(schema);
 }
 
 TEST_CASE("both updates of a task's life are HOT") {

@@ -890,6 +890,12 @@ DECLARE
   mended integer := 0;
   more   integer;
 BEGIN
+  -- What the dead left is rescued as a worker would: their leases are gone afterwards.
+  SELECT count(*) INTO mended FROM doctor() d WHERE d.problem = 'lease without a live worker';
+  IF mended > 0 THEN
+    PERFORM rescue();
+    SELECT mended - count(*) INTO mended FROM doctor() d WHERE d.problem = 'lease without a live worker';
+  END IF;
   -- Against enqueues, claims and settlements only this order is safe: look, lock the task, look again.
   FOR found IN SELECT d.problem, d.task FROM doctor() d WHERE d.task IS NOT NULL ORDER BY d.task LOOP
     PERFORM FROM tasks t WHERE t.id = found.task FOR UPDATE;
@@ -925,7 +931,7 @@ END $$;
 -- Name: FUNCTION mend(); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.mend() IS 'Mends what doctor() finds, except dead workers'' leases, which rescue takes. Returns how many it mended. For people, rarely: it reads the whole tasks table. Locks the tasks it mends. Errors: 55P03.';
+COMMENT ON FUNCTION millrace.mend() IS 'Mends what doctor() finds; for the dead it does what rescue() does. Returns how many problems it mended. For people, rarely: it reads the whole tasks table. Locks dead workers'' rows, and the tasks it mends. Errors: 55P03.';
 
 --
 -- Name: options_check(text, text, integer, timestamp with time zone, interval, integer, jsonb, interval); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1350,7 +1356,10 @@ CREATE FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, 
     LANGUAGE sql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT CASE WHEN jsonb_array_length(errors) >= 10 THEN errors - 0 ELSE coalesce(errors, '[]') END
+  -- A note that repeats the last one (the same attempt, given back again and again) takes its place.
+  SELECT CASE WHEN errors->-1->>'message' = left(message, 4096) AND (errors->-1->>'attempt')::integer = attempt THEN errors - -1
+              WHEN jsonb_array_length(errors) >= 10 THEN errors - 0
+              ELSE coalesce(errors, '[]') END
          || jsonb_build_object('attempt', attempt, 'at', clock(), 'worker', worker, 'message', left(message, 4096))
 $$;
 
@@ -1358,7 +1367,7 @@ $$;
 -- Name: FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters.';
+COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
 
 --
 -- Name: cancel_requests; Type: TABLE; Schema: millrace; Owner: -
@@ -1479,7 +1488,7 @@ COMMENT ON TABLE millrace.tickets IS 'Private. What can be claimed: exactly one 
 CREATE VIEW millrace.ready_tasks AS
  SELECT t.id,
     t.kind,
-    t.queue,
+    k.queue,
     t.status,
     t.priority,
     t.attempt,
@@ -1626,7 +1635,7 @@ ALTER TABLE millrace.tasks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE VIEW millrace.upcoming_tasks AS
  SELECT t.id,
     t.kind,
-    t.queue,
+    k.queue,
     t.status,
     t.priority,
     t.attempt,

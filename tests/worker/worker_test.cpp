@@ -207,6 +207,37 @@ TEST_CASE("a scheduled task runs when it is due, without waiting for a poll") {
   worker.stop();
 }
 
+TEST_CASE("rule 18: an enqueue that looked before the flag was set and committed after it is found without a poll") {
+  House house;
+  Session early(house.schema);
+  early.script("BEGIN");
+  const auto id = TaskId{early.run("SELECT enqueue('quick')").integer(0, 0)};
+  auto options = house.options();
+  options.poll_interval = 1h;
+  Worker worker(options);
+  worker.handle_raw("quick", nothing);
+  worker.start();
+  REQUIRE(eventually([&] { return house.count("workers WHERE wants_wake") == 1; }));
+  early.script("COMMIT");
+  CHECK(house.reaches(id, Status::completed));
+  worker.stop();
+}
+
+TEST_CASE("rule 20: poll-only mode is READ COMMITTED whatever the server's default") {
+  House house;
+  auto options = house.options();
+  options.listen = false;
+  options.poll_interval = 50ms;
+  options.database = house.schema.url() + "&options=-c%20default_transaction_isolation%3Drepeatable%5C%20read";
+  Worker worker(options);
+  worker.handle_raw("quick", nothing);
+  worker.start();
+  const auto id = house.client.enqueue("quick", "{}").id;
+  CHECK(house.reaches(id, Status::completed));
+  worker.stop();
+  house.consistent();
+}
+
 TEST_CASE("poll-only mode needs no session and still runs everything") {
   House house;
   auto options = house.options();
