@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <millrace/enqueue.hpp>
+#include <millrace/schedule.hpp>
 #include <millrace/types.hpp>
 
 namespace millrace {
@@ -103,6 +104,27 @@ class Client {
   Status retry(TaskId id);
 
   [[nodiscard]] std::vector<QueueStats> stats();
+
+  /// As millrace::put_schedule, in a transaction of its own. `options.task.schema` is ignored: the client's is used.
+  Put put_schedule(std::string_view name, std::string_view rule, std::string_view kind, std::string_view args = "{}",
+                   const ScheduleOptions& options = {});
+  /// All schedules by name, or the one of that name.
+  [[nodiscard]] std::vector<ScheduleRecord> schedules(const std::optional<std::string>& name = {});
+  /// What became of its latest ticks, newest first; `count` is 1 to 1000, which is about what is kept.
+  [[nodiscard]] std::vector<PastTick> past_ticks(const std::string& name, int count = 20);
+  /// No more ticks until it is resumed. Harmless if it is paused. Throws NotFound, as do the following.
+  void pause_schedule(const std::string& name);
+  /// Goes on with the first tick after now, and returns it (none: the rule has no more).
+  std::optional<Time> resume_schedule(const std::string& name);
+  /// Its tasks stay.
+  void delete_schedule(const std::string& name);
+  /// Adds a task of this schedule now, beside its ticks.
+  TaskId run_schedule(const std::string& name);
+  /// The next `count` (1 to 1000) ticks from `from` (default: now) on, those that a change of clocks moves or drops marked:
+  /// of a schedule, or of a rule that is nobody's (of the options only zone, gap, fold and anchor matter).
+  [[nodiscard]] std::vector<TickRecord> preview_schedule(const std::string& name, std::optional<Time> from = {}, int count = 20);
+  [[nodiscard]] std::vector<TickRecord> preview_rule(const std::string& rule, const ScheduleOptions& options = {},
+                                                     std::optional<Time> from = {}, int count = 20);
 
  private:
   struct Impl;

@@ -11,6 +11,9 @@ inline constexpr std::size_t kind_bytes_max = 128;
 inline constexpr std::size_t queue_bytes_max = 128;
 /// Longest schema name, in bytes: what PostgreSQL keeps of an identifier.
 inline constexpr std::size_t schema_bytes_max = 63;
+/// Longest name of a schedule, and longest rule and time zone, in bytes.
+inline constexpr std::size_t schedule_bytes_max = 128;
+inline constexpr std::size_t rule_bytes_max = 256;
 /// Deepest nesting of args and results, in levels; `{}` has one.
 inline constexpr int nesting_max = 128;
 /// Largest args by default, in bytes of JSON text; an operator may change `settings.args_bytes_max`.

@@ -8,6 +8,7 @@
 #include <millrace/limits.hpp>
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>
+#include <millrace/schedule.hpp>
 #include <millrace/task.hpp>
 #include <millrace/types.hpp>
 #include <millrace/version.hpp>

@@ -44,6 +44,29 @@ class Task {
     return client.enqueue_many(kind_, texts(args), merged(std::move(options)));
   }
 
+  /// The args as JSON text. Throws InvalidArgument if they cannot be written.
+  [[nodiscard]] static std::string text(const Args& args) {
+    try {
+      return nlohmann::json(args).dump();
+    } catch (const nlohmann::json::exception& e) {
+      throw InvalidArgument("args", std::string("cannot be written as JSON: ") + e.what());
+    }
+  }
+  /// These options, with the definition's defaults where they are unset.
+  [[nodiscard]] EnqueueOptions merged(EnqueueOptions options) const {
+    const auto fill = [](auto& to, const auto& from) {
+      if (!to) to = from;
+    };
+    fill(options.queue, defaults_.queue);
+    fill(options.priority, defaults_.priority);
+    if (!options.run_at) fill(options.delay, defaults_.delay);
+    fill(options.max_attempts, defaults_.max_attempts);
+    fill(options.backoff, defaults_.backoff);
+    fill(options.timeout, defaults_.timeout);
+    if (options.schema == "millrace") options.schema = defaults_.schema;
+    return options;
+  }
+
   /// The handler on the level of JSON text, as Worker runs it.
   template <class Handler>
   [[nodiscard]] std::function<Outcome<std::string>(Context&)> wrap(Handler handler) const {
@@ -96,33 +119,12 @@ class Task {
       throw Fail{std::string("the args cannot be read: ") + e.what()};
     }
   }
-  static std::string text(const Args& args) {
-    try {
-      return nlohmann::json(args).dump();
-    } catch (const nlohmann::json::exception& e) {
-      throw InvalidArgument("args", std::string("cannot be written as JSON: ") + e.what());
-    }
-  }
   static std::vector<std::string> texts(std::span<const Args> args) {
     std::vector<std::string> all;
     all.reserve(args.size());
     for (const Args& one : args) all.push_back(text(one));
     return all;
   }
-  [[nodiscard]] EnqueueOptions merged(EnqueueOptions options) const {
-    const auto fill = [](auto& to, const auto& from) {
-      if (!to) to = from;
-    };
-    fill(options.queue, defaults_.queue);
-    fill(options.priority, defaults_.priority);
-    if (!options.run_at) fill(options.delay, defaults_.delay);
-    fill(options.max_attempts, defaults_.max_attempts);
-    fill(options.backoff, defaults_.backoff);
-    fill(options.timeout, defaults_.timeout);
-    if (options.schema == "millrace") options.schema = defaults_.schema;
-    return options;
-  }
-
   std::string kind_;
   EnqueueOptions defaults_;
 };

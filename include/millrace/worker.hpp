@@ -9,6 +9,7 @@
 
 #include <millrace/context.hpp>
 #include <millrace/outcome.hpp>
+#include <millrace/schedule.hpp>
 #include <millrace/task.hpp>
 #include <millrace/types.hpp>
 
@@ -77,6 +78,16 @@ class Worker {
   }
   /// The same on the level of JSON text. Throws InvalidArgument if the kind has a handler already.
   void handle_raw(std::string kind, RawHandler handler);
+
+  /// Declares a schedule: start() makes it so in the database (see put_schedule), and any worker fires it from then on.
+  /// What is no longer declared stays in the database until it is deleted there. Call before start.
+  void schedule(std::string name, std::string rule, std::string kind, std::string args = "{}", ScheduleOptions options = {});
+  /// The same for a definition, whose defaults its tasks take where `options.task` leaves something unset.
+  template <class Args, class Result>
+  void schedule(std::string name, std::string rule, const Task<Args, Result>& task, const Args& args, ScheduleOptions options = {}) {
+    options.task = task.merged(std::move(options.task));
+    schedule(std::move(name), std::move(rule), task.kind(), task.text(args), std::move(options));
+  }
 
   /// start(), then waits for SIGTERM or SIGINT (or for stop() from another thread), then stop(). A second signal ends
   /// the grace at once. Throws what start() throws. The signals' earlier dispositions are restored.

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "engine/enqueue.hpp"
+#include "engine/schedules.hpp"
 #include "engine/tasks.hpp"
 #include "postgres/connection.hpp"
 
@@ -91,6 +92,39 @@ Status Client::retry(TaskId id) {
 }
 std::vector<QueueStats> Client::stats() {
   return impl_->read([&](postgres::Connection& open) { return engine::queue_stats(open, impl_->options.schema); });
+}
+
+Put Client::put_schedule(std::string_view name, std::string_view rule, std::string_view kind, std::string_view args,
+                         const ScheduleOptions& options) {
+  ScheduleOptions here = options;
+  here.task.schema = impl_->options.schema;
+  return impl_->write([&](postgres::Connection& open) { return engine::put_schedule(Impl::through(open), name, rule, kind, args, here); });
+}
+std::vector<ScheduleRecord> Client::schedules(const std::optional<std::string>& name) {
+  return impl_->read([&](postgres::Connection& open) { return engine::list_schedules(open, impl_->options.schema, name); });
+}
+std::vector<PastTick> Client::past_ticks(const std::string& name, int count) {
+  return impl_->read([&](postgres::Connection& open) { return engine::past_ticks(open, impl_->options.schema, name, count); });
+}
+void Client::pause_schedule(const std::string& name) {
+  impl_->write([&](postgres::Connection& open) { engine::pause_schedule(open, impl_->options.schema, name); });
+}
+std::optional<Time> Client::resume_schedule(const std::string& name) {
+  return impl_->write([&](postgres::Connection& open) { return engine::resume_schedule(open, impl_->options.schema, name); });
+}
+void Client::delete_schedule(const std::string& name) {
+  impl_->write([&](postgres::Connection& open) { engine::delete_schedule(open, impl_->options.schema, name); });
+}
+TaskId Client::run_schedule(const std::string& name) {
+  return impl_->write([&](postgres::Connection& open) { return engine::run_schedule(open, impl_->options.schema, name); });
+}
+std::vector<TickRecord> Client::preview_schedule(const std::string& name, std::optional<Time> from, int count) {
+  return impl_->read([&](postgres::Connection& open) { return engine::preview_schedule(open, impl_->options.schema, name, from, count); });
+}
+std::vector<TickRecord> Client::preview_rule(const std::string& rule, const ScheduleOptions& options, std::optional<Time> from, int count) {
+  ScheduleOptions here = options;
+  here.task.schema = impl_->options.schema;
+  return impl_->read([&](postgres::Connection& open) { return engine::preview_rule(open, rule, here, from, count); });
 }
 
 }  // namespace millrace

@@ -141,13 +141,10 @@ std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::spa
   return ids;
 }
 
-namespace {
-
 Run through(pqxx::transaction_base& tx, const std::string& schema) {
   return [&tx, schema](const std::string& sql, const postgres::Params& params) { return postgres::run_within(tx, schema, sql, params); };
 }
 
-}  // namespace
 }  // namespace millrace::engine
 
 namespace millrace {

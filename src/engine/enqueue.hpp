@@ -17,6 +17,9 @@ namespace millrace::engine {
 /// Runs one statement and returns its rows.
 using Run = std::function<postgres::Result(const std::string& sql, const postgres::Params& params)>;
 
+/// Runs them in somebody's transaction, which must outlive it.
+[[nodiscard]] Run through(pqxx::transaction_base& tx, const std::string& schema);
+
 /// As millrace::enqueue, through `run`.
 Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, const EnqueueOptions& options);
 

@@ -9,6 +9,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <unordered_map>
 
@@ -32,6 +33,17 @@ constexpr const char* session_settings =
     " SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;"
     " SET datestyle = 'ISO'; SET timezone = 'UTC'";
 
+// Notes on which channel a notification came; listens as long as it lives.
+class Ear final : public pqxx::notification_receiver {
+ public:
+  Ear(pqxx::connection_base& link, const std::string& channel, std::vector<std::string>& heard)
+      : notification_receiver(link, channel), heard_(heard) {}
+  void operator()(const std::string& /*payload*/, int /*backend_pid*/) override { heard_.push_back(channel()); }
+
+ private:
+  std::vector<std::string>& heard_;
+};
+
 }  // namespace
 
 struct Connection::Impl {
@@ -42,6 +54,21 @@ struct Connection::Impl {
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     link.inhibit_reactivation(true);
 #pragma GCC diagnostic pop
+  }
+
+  ~Impl() {
+    // An ear that goes says UNLISTEN, and complains on standard error if the server is gone: that is no news here.
+    const pqxx::quiet_errorhandler quiet(link);
+    ears.clear();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  Impl(Impl&&) = delete;
+  Impl& operator=(Impl&&) = delete;
+
+  int take_notifications() {
+    heard.clear();
+    return link.get_notifs();
   }
 
   pqxx::result execute(const std::string& sql, const Params& params) {
@@ -87,6 +114,8 @@ struct Connection::Impl {
   std::string schema;
   pqxx::connection link;
   std::unordered_map<std::string, std::string> prepared;
+  std::vector<std::string> heard{};  // the channels of the notifications that wait() returned last
+  std::vector<std::unique_ptr<Ear>> ears{};
 };
 
 Connection::Connection(const Dial& dial) try : impl_(std::make_unique<Impl>(dial)) {
@@ -124,18 +153,33 @@ Result Connection::script(const std::string& sql) {
   }
 }
 
-void Connection::listen(std::string_view channel) { script("LISTEN " + base::quote_identifier(channel)); }
+void Connection::listen(std::string_view channel) {
+  try {
+    impl_->ears.push_back(std::make_unique<Ear>(impl_->link, std::string(channel), impl_->heard));
+    // libpqxx does not say that the connection broke while it told the server.
+    if (!impl_->link.is_open()) throw pqxx::broken_connection("the connection to the database was lost");
+  } catch (const std::exception&) {
+    if (!impl_->link.is_open()) impl_->lost = true;
+    rethrow_translated(impl_->schema);
+  }
+}
+
+void Connection::deafen() { impl_->ears.clear(); }
+
+int Connection::heard(std::string_view channel) const {
+  return static_cast<int>(std::count(impl_->heard.begin(), impl_->heard.end(), channel));
+}
 
 int Connection::wait(Milliseconds timeout, int interrupt_fd) {
   try {
-    if (const int already = impl_->link.get_notifs(); already > 0) return already;
+    if (const int already = impl_->take_notifications(); already > 0) return already;
     pollfd watched[2] = {{impl_->link.sock(), POLLIN, 0}, {interrupt_fd, POLLIN, 0}};
     if (watched[0].fd < 0) throw pqxx::broken_connection("the connection to the database was lost");
     if (::poll(watched, interrupt_fd < 0 ? 1 : 2, static_cast<int>(timeout.count())) < 0 && errno != EINTR) {
       throw ConnectionError("poll failed");
     }
     if (watched[0].revents == 0) return 0;
-    const int came = impl_->link.get_notifs();
+    const int came = impl_->take_notifications();
     if (!impl_->link.is_open()) throw pqxx::broken_connection("the connection to the database was lost");
     return came;
   } catch (const std::exception&) {

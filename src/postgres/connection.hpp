@@ -48,9 +48,13 @@ class Connection {
 
   /// Begins to listen; wakes then come through wait().
   void listen(std::string_view channel);
+  /// Listens no more.
+  void deafen();
   /// Waits for a notification, for `timeout`, or until `interrupt_fd` (an eventfd or pipe; -1: none) can be read.
   /// Returns the number of notifications that came.
   int wait(Milliseconds timeout, int interrupt_fd = -1);
+  /// How many of the notifications that the last wait() returned came on this channel.
+  [[nodiscard]] int heard(std::string_view channel) const;
 
   /// Asks the server to cancel what runs on this connection now. May be called from another thread.
   void interrupt() noexcept;

@@ -41,13 +41,15 @@ void Heart::run() {
   auto next_beat = Clock::now();
   for (int failures = 0; state_.beating;) {
     const auto deadline = watch_deadlines();
-    if (Clock::now() >= next_beat) {
+    const bool beats = Clock::now() >= next_beat;
+    if (beats || Clock::now() >= next_fire_ || state_.schedules_changed) {
       try {
         if (!link_ || link_->broken()) {
           link_.reset();
           link_ = state_.connect("heart");
         }
-        beat();
+        if (beats) beat();
+        fire_schedules();
         failures = 0;
       } catch (const ConnectionError& e) {
         link_.reset();
@@ -55,10 +57,11 @@ void Heart::run() {
         continue;
       } catch (const Error& e) {
         state_.log->warn("heart: {}", e.what());
+        next_fire_ = Clock::now() + 1s;
       }
-      next_beat = Clock::now() + state_.options.heartbeat;
+      if (beats) next_beat = Clock::now() + state_.options.heartbeat;
     }
-    state_.heart_bell.wait_until(std::min(next_beat, deadline));
+    state_.heart_bell.wait_until(std::min({next_beat, next_fire_, deadline}));
   }
   try {
     if (link_) flush_stats();
@@ -130,6 +133,25 @@ void Heart::flush_stats() {
                  .text(std::move(retried).take())
                  .text(std::move(failed).take())
                  .text(std::move(run_ms).take()));
+}
+
+// Fires what is due, a bounded number of schedules at a time, and sets when to look again. The database says in how long:
+// this host's clock does not matter. A draining worker leaves it to the others.
+void Heart::fire_schedules() {
+  if (!state_.claiming) {
+    next_fire_ = Clock::time_point::max();
+    return;
+  }
+  state_.schedules_changed = false;
+  const auto rows = link_->run(fmt::format("SELECT fired, ceil(next_in_ms)::bigint FROM {}.fire_schedules()", state_.schema));
+  const auto fired = rows.integer(0, 0);
+  if (fired > 0) state_.log->debug("heart: {} ticks fired", fired);
+  // A schedule may be made while nobody tells us: look now and then.
+  next_fire_ = Clock::now() + state_.options.poll_interval;
+  if (rows.is_null(0, 1)) return;
+  // What is due already while nothing was fired is in another worker's hands: see soon whether it came to an end.
+  const auto pause = fired > 0 ? Milliseconds(0) : Milliseconds(50);
+  next_fire_ = std::min(next_fire_, Clock::now() + std::max(pause, Milliseconds(rows.integer(0, 1))));
 }
 
 // Prefetched for handlers that were quick then and are slow now: another worker may be free for them.

@@ -16,12 +16,14 @@ class Heart {
  private:
   void beat();
   void flush_stats();
+  void fire_schedules();
   void give_back_stale();
   Clock::time_point watch_deadlines();
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
   Clock::time_point next_tidy_{};
+  Clock::time_point next_fire_{};
 };
 
 }  // namespace millrace::worker

@@ -30,6 +30,12 @@ struct Serving {
   std::atomic<bool> suspects{false};  ///< Suspects wait in this queue: see docs/liveness.md.
 };
 
+/// A schedule that the program declares.
+struct Declared {
+  std::string name{}, rule{}, kind{}, args{};
+  ScheduleOptions options{};
+};
+
 struct State {
   explicit State(WorkerOptions given);
 
@@ -48,6 +54,7 @@ struct State {
   std::string host;
   std::string schema;  ///< Quoted.
   std::map<std::string, RawHandler, std::less<>> handlers{};
+  std::vector<Declared> schedules{};
 
   Bell claimer_bell{};
   Bell heart_bell{};
@@ -59,6 +66,7 @@ struct State {
   std::atomic<bool> beating{true};
   std::atomic<bool> listening{true};
   std::atomic<int> wakes{0};
+  std::atomic<bool> schedules_changed{true};  ///< The heart is to look when the next one is due.
   int listener_fd = -1;  ///< eventfd that ends the listener's wait
 };
 

@@ -1,6 +1,7 @@
 #include <millrace/worker.hpp>
 
 #include "base/text.hpp"
+#include "engine/schedules.hpp"
 #include "engine/schema_check.hpp"
 #include "worker/claimer.hpp"
 #include "worker/completer.hpp"
@@ -67,6 +68,11 @@ void Worker::Impl::start() {
   engine::check_schema(*link, state->options.schema);
   state->register_worker(*link);
   if (state->options.listen) link->run(fmt::format("SELECT {}.attach_session($1)", state->schema), postgres::Params().text(state->id));
+  for (const auto& one : state->schedules) {
+    const auto put = engine::put_schedule([&](const std::string& sql, const postgres::Params& params) { return link->run(sql, params); },
+                                          one.name, one.rule, one.kind, one.args, one.options);
+    if (put != Put::unchanged) state->log->info("schedule {} {}", one.name, put == Put::created ? "created" : "changed");
+  }
   started = true;
   for (const auto& serving : state->queues) {
     for (const auto& slot : serving->slots) {
@@ -177,6 +183,16 @@ void Worker::handle_raw(std::string kind, RawHandler handler) {
   if (!handler) throw InvalidArgument("handler", "is empty");
   if (!impl_->state->handlers.emplace(kind, std::move(handler)).second)
     throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
+}
+
+void Worker::schedule(std::string name, std::string rule, std::string kind, std::string args, ScheduleOptions options) {
+  const std::lock_guard lock(impl_->lifecycle);
+  if (impl_->started) throw StateError("schedules are declared before the worker starts");
+  options.task.schema = impl_->state->options.schema;
+  for (const worker::Declared& other : impl_->state->schedules) {
+    if (other.name == name) throw InvalidArgument("name", fmt::format("\"{}\" is declared already", name));
+  }
+  impl_->state->schedules.push_back({std::move(name), std::move(rule), std::move(kind), std::move(args), std::move(options)});
 }
 
 void Worker::run() {

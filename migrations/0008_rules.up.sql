@@ -1,0 +1,510 @@
+-- 0008 rules: when a recurring schedule ticks. docs/schedules.md tells the language and the policies.
+--
+-- A rule is a text; rule_parse() turns it into a plan (masks of bits, one per value), and next_tick() finds the
+-- next tick of a plan. Everything is computed here, with PostgreSQL's own time zones, so that the command line, psql
+-- and the workers cannot disagree.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION cron_value(value text, field text, low integer, high integer, names text[]) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  named integer := array_position(names, upper(value));
+BEGIN
+  IF named IS NOT NULL THEN
+    -- The names of months begin with 1, those of weekdays with 0.
+    RETURN named - 1 + CASE WHEN field = 'month' THEN 1 ELSE 0 END;
+  END IF;
+  IF value !~ '^[0-9]{1,4}$' OR value::integer NOT BETWEEN low AND high THEN
+    PERFORM refuse('rule', format('has "%s" as %s; allowed are %s to %s%s', left(value, 32), field, low, high,
+                                  CASE WHEN names <> '{}' THEN ' and ' || names[1] || ' to ' || names[cardinality(names)] ELSE '' END));
+  END IF;
+  RETURN value::integer;
+END $$;
+COMMENT ON FUNCTION cron_value(text, text, integer, integer, text[]) IS 'Private: one number or name of a cron field. Locks nothing. Errors: 22023.';
+
+CREATE FUNCTION cron_field(item text, field text, low integer, high integer, names text[]) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  part  text[] := regexp_match(item, '^(\*|[0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?(?:/([0-9]+))?$');
+  first integer;
+  last  integer;
+  step  integer := 1;
+  mask  bigint := 0;
+BEGIN
+  IF part IS NULL OR (part[1] = '*' AND part[2] IS NOT NULL) THEN
+    PERFORM refuse('rule', format('has "%s" as %s; allowed are values, ranges such as 1-5, steps such as */10, and lists of them', left(item, 32), field));
+  END IF;
+  IF part[3] IS NOT NULL THEN
+    IF length(part[3]) > 4 OR part[3]::integer NOT BETWEEN 1 AND high THEN
+      PERFORM refuse('rule', format('has the step "%s" in %s; allowed is 1 to %s', left(part[3], 32), field, high));
+    END IF;
+    step := part[3]::integer;
+  END IF;
+  IF part[1] = '*' THEN
+    first := low;
+    last := CASE WHEN field = 'weekday' THEN 6 ELSE high END;
+  ELSE
+    first := cron_value(part[1], field, low, high, names);
+    last := CASE WHEN part[2] IS NOT NULL THEN cron_value(part[2], field, low, high, names)
+                 WHEN part[3] IS NOT NULL THEN CASE WHEN field = 'weekday' THEN 6 ELSE high END
+                 ELSE first END;
+    -- FRI-SUN ends with the Sunday that follows.
+    IF field = 'weekday' AND part[2] IS NOT NULL AND last = 0 AND first > 0 THEN
+      last := 7;
+    END IF;
+    IF first > last THEN
+      PERFORM refuse('rule', format('has the range "%s" in %s; allowed are ranges that do not wrap around: write two, with a comma', left(item, 32), field));
+    END IF;
+  END IF;
+  FOR value IN first..last BY step LOOP
+    mask := mask | (1::bigint << CASE WHEN field = 'weekday' THEN value % 7 ELSE value END);
+  END LOOP;
+  RETURN mask;
+END $$;
+COMMENT ON FUNCTION cron_field(text, text, integer, integer, text[]) IS 'Private: one element of a cron field as a mask of its values. Locks nothing. Errors: 22023.';
+
+CREATE FUNCTION cron_fields(fields text, field text, low integer, high integer, names text[] DEFAULT '{}') RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  item text;
+  mask bigint := 0;
+BEGIN
+  FOREACH item IN ARRAY string_to_array(fields, ',') LOOP
+    mask := mask | cron_field(item, field, low, high, names);
+  END LOOP;
+  RETURN mask;
+END $$;
+COMMENT ON FUNCTION cron_fields(text, text, integer, integer, text[]) IS 'Private: a list of elements of a cron field as a mask of its values. Locks nothing. Errors: 22023.';
+
+CREATE FUNCTION cron_parse(fields text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  days_of_week CONSTANT text[] := '{SUN,MON,TUE,WED,THU,FRI,SAT}';
+  item    text;
+  part    text[];
+  seconds bigint;
+  minutes bigint;
+  hours   bigint;
+  months  bigint;
+  days    bigint := 0;      -- 1 to 31
+  near    bigint := 0;      -- nearest weekday to the 1st to 31st
+  last    boolean := false; -- the last day
+  last_w  boolean := false; -- the last weekday
+  week    bigint := 0;      -- 0 to 6
+  nth     bigint := 0;      -- bit 5 * weekday + n - 1
+  final   bigint := 0;      -- last such weekday of the month
+  any_day CONSTANT boolean := fields[4] IN ('*', '?');
+  any_dow CONSTANT boolean := fields[6] IN ('*', '?');
+  longest integer;
+BEGIN
+  seconds := cron_fields(fields[1], 'second', 0, 59);
+  minutes := cron_fields(fields[2], 'minute', 0, 59);
+  hours   := cron_fields(fields[3], 'hour', 0, 23);
+  months  := cron_fields(fields[5], 'month', 1, 12, '{JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC}');
+  IF NOT any_day THEN
+    FOREACH item IN ARRAY string_to_array(fields[4], ',') LOOP
+      IF upper(item) = 'L' THEN
+        last := true;
+      ELSIF upper(item) = 'LW' THEN
+        last_w := true;
+      ELSIF item ~* '^[0-9]+W$' THEN
+        near := near | (1::bigint << cron_value(rtrim(item, 'wW'), 'day of month', 1, 31, '{}'));
+      ELSIF item ~* 'L|W' THEN
+        PERFORM refuse('rule', format('has "%s" as day of month; allowed are 1 to 31, L, LW and such as 15W', left(item, 32)));
+      ELSE
+        days := days | cron_field(item, 'day of month', 1, 31, '{}');
+      END IF;
+    END LOOP;
+  END IF;
+  IF NOT any_dow THEN
+    FOREACH item IN ARRAY string_to_array(fields[6], ',') LOOP
+      IF item LIKE '%#%' THEN
+        part := regexp_match(item, '^([0-9A-Za-z]+)#([1-5])$');
+        IF part IS NULL THEN
+          PERFORM refuse('rule', format('has "%s" as weekday; allowed after # is 1 to 5, such as MON#2', left(item, 32)));
+        END IF;
+        nth := nth | (1::bigint << (cron_value(part[1], 'weekday', 0, 7, days_of_week) % 7 * 5 + part[2]::integer - 1));
+      ELSIF item ~* '^([0-7]|[a-z]{3})L$' THEN
+        final := final | (1::bigint << (cron_value(left(item, -1), 'weekday', 0, 7, days_of_week) % 7));
+      ELSIF upper(item) = 'L' THEN
+        PERFORM refuse('rule', 'has "L" as weekday; allowed is L after a weekday, such as FRIL or 5L');
+      ELSE
+        week := week | cron_field(item, 'weekday', 0, 7, days_of_week);
+      END IF;
+    END LOOP;
+  END IF;
+  -- A day that none of the months has: nothing else can fire.
+  IF any_dow AND NOT (any_day OR last OR last_w) THEN
+    longest := CASE WHEN months & 5546 <> 0 THEN 31 WHEN months & 2640 <> 0 THEN 30 ELSE 29 END;
+    IF (days | near) & ((1::bigint << longest + 1) - 1) = 0 THEN
+      PERFORM refuse('rule', format('names day %s of months that have at most %s, so it would never fire', replace(fields[4], ',', ', '), longest));
+    END IF;
+  END IF;
+  RETURN jsonb_build_object(
+    's', seconds, 'm', minutes, 'h', hours, 'mon', months,
+    -- Hours that are not named run through every change of clocks.
+    'free', fields[3] ~ '^(\*|0-23)(/[0-9]+)?$' OR hours = 16777215,
+    'any_day', any_day, 'any_dow', any_dow, 'dom', days, 'near', near, 'last', last, 'last_w', last_w,
+    'dow', week, 'nth', nth, 'final', final);
+END $$;
+COMMENT ON FUNCTION cron_parse(text[]) IS 'Private: the plan of six cron fields, seconds first. Locks nothing. Errors: 22023.';
+
+CREATE FUNCTION rule_parse(rule text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  words text[];
+  part  text[];
+  total numeric := 0;
+  cron  text;
+BEGIN
+  IF rule IS NULL OR octet_length(rule) NOT BETWEEN 1 AND 256 THEN
+    PERFORM refuse('rule', format('has %s bytes; allowed are 1 to 256', coalesce(octet_length(rule)::text, 'no')));
+  END IF;
+  words := regexp_split_to_array(btrim(rule, E' \t\r\n'), '\s+');
+  IF lower(words[1]) = 'every' THEN
+    IF cardinality(words) <> 2 OR words[2] !~ '^([0-9]{1,9}[smhdw])+$' THEN
+      PERFORM refuse('rule', format('is "%s"; allowed after every is a duration such as 90s, 1h30m or 2d', left(rule, 64)));
+    END IF;
+    FOR part IN SELECT regexp_matches(words[2], '([0-9]+)([smhdw])', 'g') LOOP
+      total := total + part[1]::numeric * CASE part[2] WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 WHEN 'd' THEN 86400 ELSE 604800 END;
+    END LOOP;
+    IF total NOT BETWEEN 1 AND 31622400 THEN
+      PERFORM refuse('rule', format('is every %s seconds; allowed is 1 second to 366 days', total));
+    END IF;
+    RETURN jsonb_build_object('every', total);
+  END IF;
+  IF words[1] LIKE '@%' THEN
+    cron := CASE WHEN cardinality(words) = 1 THEN
+      CASE lower(words[1]) WHEN '@hourly' THEN '0 * * * *' WHEN '@daily' THEN '0 0 * * *' WHEN '@midnight' THEN '0 0 * * *'
+                           WHEN '@weekly' THEN '0 0 * * 0' WHEN '@monthly' THEN '0 0 1 * *'
+                           WHEN '@yearly' THEN '0 0 1 1 *' WHEN '@annually' THEN '0 0 1 1 *' END END;
+    IF cron IS NULL THEN
+      PERFORM refuse('rule', format('is "%s"; allowed are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually', left(rule, 64)));
+    END IF;
+    words := string_to_array(cron, ' ');
+  END IF;
+  IF cardinality(words) NOT IN (5, 6) THEN
+    PERFORM refuse('rule', format('has %s fields; allowed are 5 (minute, hour, day of month, month, weekday), or 6 with seconds first', cardinality(words)));
+  END IF;
+  IF cardinality(words) = 5 THEN
+    words := '0'::text || words;
+  END IF;
+  RETURN cron_parse(words);
+END $$;
+COMMENT ON FUNCTION rule_parse(text) IS
+$c$Reads a rule and returns its plan, which only next_tick_of() understands. A rule is a cron of 5 fields, or 6 with seconds first (values, ranges, steps, lists,
+names such as MON and JAN, ? for *, L, LW, 15W, MON#2, FRIL), @hourly to @yearly, or an interval such as every 1h30m. Anyone may call it; locks nothing.
+Errors: 22023, with the field, the value and what is allowed; also for a rule that can never fire.$c$;
+
+CREATE FUNCTION zone_check(zone text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  -- By exact name: PostgreSQL would also take an abbreviation, or make up a zone from any "ABC5".
+  IF zone IS NULL OR NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = zone_check.zone) THEN
+    PERFORM refuse('zone', format('is %s, which is no time zone that this server knows; allowed are IANA names such as Europe/Berlin (see pg_timezone_names)',
+                                  coalesce('"' || left(zone, 64) || '"', 'null')));
+  END IF;
+END $$;
+COMMENT ON FUNCTION zone_check(text) IS 'Private. Refuses (22023) what is no name of a time zone. Reads all of the server''s time zones: some 50 ms. Locks nothing.';
+
+CREATE FUNCTION next_bit(mask bigint, at integer) RETURNS integer
+LANGUAGE sql IMMUTABLE
+AS $$
+  SELECT CASE WHEN at < 63 AND mask >> at <> 0 THEN at + round(ln(((mask >> at) & -(mask >> at))::float8) / ln(2::float8))::integer END
+$$;
+COMMENT ON FUNCTION next_bit(bigint, integer) IS 'Private: the first bit of a mask that is set, not before this one, or null. Locks nothing.';
+
+CREATE FUNCTION next_day(plan jsonb, since date) RETURNS date
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  months  CONSTANT bigint  := (plan->>'mon')::bigint;
+  any_day CONSTANT boolean := (plan->>'any_day')::boolean;
+  any_dow CONSTANT boolean := (plan->>'any_dow')::boolean;
+  days    CONSTANT bigint  := (plan->>'dom')::bigint;
+  near    CONSTANT bigint  := (plan->>'near')::bigint;
+  last    CONSTANT boolean := (plan->>'last')::boolean;
+  last_w  CONSTANT boolean := (plan->>'last_w')::boolean;
+  week    CONSTANT bigint  := (plan->>'dow')::bigint;
+  nth     CONSTANT bigint  := (plan->>'nth')::bigint;
+  final   CONSTANT bigint  := (plan->>'final')::bigint;
+  day     date    := since;
+  until   date    := least(since + 36600, date '9999-12-31');
+  ends    date;    -- the month's last day
+  n       integer; -- day of month
+  w       integer; -- weekday, 0 is Sunday
+  by_day  boolean;
+  by_dow  boolean;
+BEGIN
+  WHILE day <= until LOOP
+    IF (months >> extract(month FROM day)::integer) & 1 = 0 THEN
+      day := (date_trunc('month', day) + interval '1 month')::date;
+      CONTINUE;
+    END IF;
+    IF any_day AND any_dow THEN
+      RETURN day;
+    END IF;
+    n := extract(day FROM day)::integer;
+    w := extract(dow FROM day)::integer;
+    ends := (date_trunc('month', day) + interval '1 month - 1 day')::date;
+    by_day := NOT any_day AND (
+      (days >> n) & 1 = 1
+      OR (last AND day = ends)
+      OR (last_w AND w BETWEEN 1 AND 5 AND (day = ends OR (w = 5 AND ends - day <= 2)))
+      OR (near <> 0 AND w BETWEEN 1 AND 5 AND (
+            (near >> n) & 1 = 1
+            OR (w = 1 AND n > 1 AND (near >> (n - 1)) & 1 = 1)           -- the Sunday before
+            OR (w = 1 AND n = 3 AND (near >> 1) & 1 = 1)                 -- Saturday the 1st: not into the month before
+            OR (w = 5 AND day < ends AND (near >> (n + 1)) & 1 = 1)      -- the Saturday after
+            OR (w = 5 AND ends - day = 2 AND (near >> (n + 2)) & 1 = 1)))); -- Sunday the last: not into the next month
+    by_dow := NOT any_dow AND (
+      (week >> w) & 1 = 1
+      OR (nth >> (w * 5 + (n - 1) / 7)) & 1 = 1
+      OR ((final >> w) & 1 = 1 AND ends - day < 7));
+    -- Where both are restricted, either will do: the rule of Vixie's cron.
+    IF by_day OR by_dow THEN
+      RETURN day;
+    END IF;
+    day := day + 1;
+  END LOOP;
+  RETURN NULL;
+END $$;
+COMMENT ON FUNCTION next_day(jsonb, date) IS 'Private: the first day of a cron plan not before this one, within a hundred years, or null. Locks nothing.';
+
+CREATE FUNCTION next_time(plan jsonb, at timestamp) RETURNS timestamp
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  seconds CONSTANT bigint  := (plan->>'s')::bigint;
+  minutes CONSTANT bigint  := (plan->>'m')::bigint;
+  hours   CONSTANT bigint  := (plan->>'h')::bigint;
+  h integer := extract(hour FROM at)::integer;
+  m integer := extract(minute FROM at)::integer;
+  s integer := next_bit(seconds, extract(second FROM at)::integer);
+BEGIN
+  IF (hours >> h) & 1 = 0 OR (minutes >> m) & 1 = 0 OR s IS NULL THEN
+    s := next_bit(seconds, 0);
+    m := CASE WHEN (hours >> h) & 1 = 1 THEN next_bit(minutes, m + CASE WHEN (minutes >> m) & 1 = 1 THEN 1 ELSE 0 END) END;
+    IF m IS NULL THEN
+      m := next_bit(minutes, 0);
+      h := next_bit(hours, h + CASE WHEN (hours >> h) & 1 = 1 THEN 1 ELSE 0 END);
+      IF h IS NULL THEN
+        RETURN NULL;
+      END IF;
+    END IF;
+  END IF;
+  RETURN date_trunc('day', at) + make_interval(hours => h, mins => m, secs => s);
+END $$;
+COMMENT ON FUNCTION next_time(jsonb, timestamp) IS 'Private: the first time of a cron plan on the day of a whole second, not before it, or null. Locks nothing.';
+
+CREATE FUNCTION zone_offset(zone text, at timestamptz) RETURNS interval
+LANGUAGE sql STABLE
+AS $$
+  SELECT (at AT TIME ZONE zone) - (at AT TIME ZONE 'UTC')
+$$;
+COMMENT ON FUNCTION zone_offset(text, timestamptz) IS 'Private: how far a zone''s clocks are ahead of UTC. Locks nothing.';
+
+CREATE FUNCTION clock_change(zone text, since timestamptz, until timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  before CONSTANT interval := zone_offset(zone, since);
+  low    bigint := extract(epoch FROM since)::bigint;
+  high   bigint := extract(epoch FROM until)::bigint;
+BEGIN
+  WHILE high - low > 1 LOOP
+    IF zone_offset(zone, to_timestamp((low + high) / 2)) = before THEN
+      low := (low + high) / 2;
+    ELSE
+      high := (low + high) / 2;
+    END IF;
+  END LOOP;
+  RETURN to_timestamp(high);
+END $$;
+COMMENT ON FUNCTION clock_change(text, timestamptz, timestamptz) IS 'Private: when the zone''s clocks change between two times at which they differ. Locks nothing.';
+
+CREATE FUNCTION tick_between(plan jsonb, since timestamptz, low timestamp, high timestamp, ahead interval) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  local timestamp := greatest(low, (since AT TIME ZONE 'UTC') + ahead);
+BEGIN
+  IF local >= high THEN
+    RETURN NULL;
+  END IF;
+  local := next_time(plan, local);
+  IF local >= high THEN
+    RETURN NULL;
+  END IF;
+  RETURN (local - ahead) AT TIME ZONE 'UTC';
+END $$;
+COMMENT ON FUNCTION tick_between(jsonb, timestamptz, timestamp, timestamp, interval) IS
+  'Private: the first tick, not before since, among the local times from low to high of one day, whose clocks are ahead of UTC by so much; or null. Locks nothing.';
+
+CREATE FUNCTION next_tick_of(
+  plan jsonb, zone text, after timestamptz, gap text DEFAULT 'shift', fold text DEFAULT 'first', anchor timestamptz DEFAULT NULL)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  since  timestamptz := date_trunc('second', after, 'UTC') + interval '1 second';
+  every  CONSTANT numeric := (plan->>'every')::numeric;
+  free   CONSTANT boolean := (plan->>'free')::boolean;
+  base   CONSTANT timestamptz := coalesce(anchor, timestamptz 'epoch');
+  day    date;
+  opens  timestamp;   -- the local day's limits
+  shuts  timestamp;
+  before interval;    -- how far the clocks are ahead, before and after a change near this day
+  behind interval;
+  change timestamp;   -- the change, in UTC
+  best   timestamptz;
+  again  boolean := false;
+BEGIN
+  IF every IS NOT NULL THEN
+    RETURN base + make_interval(secs => (every * (floor(extract(epoch FROM after - base) / every) + 1))::float8);
+  END IF;
+  day := (after AT TIME ZONE zone)::date;
+  -- After a change of clocks, times of the day before may have moved into this one.
+  IF zone_offset(zone, after - interval '2 days') <> zone_offset(zone, after + interval '2 days') THEN
+    day := day - 2;
+  END IF;
+  LOOP
+    day := next_day(plan, day);
+    IF day IS NULL THEN
+      RETURN best;
+    END IF;
+    opens := day;
+    shuts := opens + interval '1 day';
+    -- No zone is further than 16 hours from UTC.
+    before := zone_offset(zone, (opens - interval '16 hours') AT TIME ZONE 'UTC');
+    behind := zone_offset(zone, (shuts + interval '16 hours') AT TIME ZONE 'UTC');
+    IF before = behind THEN
+      best := least(best, tick_between(plan, since, opens, shuts, before));
+    ELSE
+      change := clock_change(zone, (opens - interval '16 hours') AT TIME ZONE 'UTC', (shuts + interval '16 hours') AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+      -- Local times before the change, and those after it. In a fold some are in both; in a gap some are in neither.
+      best := least(best,
+        tick_between(plan, since, opens, least(shuts, change + CASE WHEN fold = 'last' AND NOT free THEN least(before, behind) ELSE before END), before),
+        tick_between(plan, since, greatest(opens, change + CASE WHEN fold = 'first' AND NOT free THEN greatest(before, behind) ELSE behind END), shuts, behind),
+        -- Times within a gap, moved by its length: as if the clocks had not changed yet.
+        CASE WHEN gap = 'shift' AND NOT free THEN
+          tick_between(plan, since, greatest(opens, change + before), least(shuts, change + behind), before) END);
+    END IF;
+    IF best IS NOT NULL AND (again OR before = behind) THEN
+      RETURN best;
+    END IF;
+    -- What was moved over midnight may be later than the first tick of the next day.
+    again := best IS NOT NULL;
+    day := day + 1;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION next_tick_of(jsonb, text, timestamptz, text, text, timestamptz) IS 'Private: next_tick() of a rule that was parsed already. Locks nothing.';
+
+CREATE FUNCTION next_tick(
+  rule text, zone text, after timestamptz, gap text DEFAULT 'shift', fold text DEFAULT 'first', anchor timestamptz DEFAULT NULL)
+RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  PERFORM policy_check(gap, fold);
+  IF after IS NULL OR NOT (after >= timestamptz '1900-01-01 00:00+00' AND after < timestamptz '9999-01-01 00:00+00') THEN
+    PERFORM refuse('after', format('is %s; allowed are the years 1900 to 9998', coalesce(after::text, 'null')));
+  END IF;
+  RETURN next_tick_of(rule_parse(rule), zone, after, gap, fold, anchor);
+END $$;
+COMMENT ON FUNCTION next_tick(text, text, timestamptz, text, text, timestamptz) IS
+$c$The first tick of a rule strictly after a time, or null if there is none within a hundred years. gap and fold say what becomes of local times that a change of
+clocks leaves out (skip; shift: moved by the gap's length) or repeats (first, last, both); they apply where the hour field names hours: with *, */n or all hours a
+rule runs through every change. anchor is where intervals count from (default: 1970-01-01 UTC). Anyone may call it; locks nothing. Errors: 22023.$c$;
+
+CREATE FUNCTION policy_check(gap text, fold text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  IF gap IS NULL OR gap NOT IN ('skip', 'shift') THEN
+    PERFORM refuse('gap', format('is %s; allowed are skip and shift', coalesce(quote_literal(left(gap, 64)), 'null')));
+  END IF;
+  IF fold IS NULL OR fold NOT IN ('first', 'last', 'both') THEN
+    PERFORM refuse('fold', format('is %s; allowed are first, last and both', coalesce(quote_literal(left(fold, 64)), 'null')));
+  END IF;
+END $$;
+COMMENT ON FUNCTION policy_check(text, text) IS 'Private. Refuses (22023) what is no policy for changes of clocks. Locks nothing.';
+
+CREATE FUNCTION ticks_between(
+  rule text, zone text, since timestamptz, until timestamptz, gap text DEFAULT 'shift', fold text DEFAULT 'first',
+  anchor timestamptz DEFAULT NULL, most integer DEFAULT 1000)
+RETURNS SETOF timestamptz
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  plan CONSTANT jsonb := rule_parse(rule);
+  tick timestamptz := since;
+BEGIN
+  PERFORM zone_check(zone);
+  PERFORM policy_check(gap, fold);
+  FOR i IN 1..most LOOP
+    tick := next_tick_of(plan, zone, tick, gap, fold, anchor);
+    EXIT WHEN tick IS NULL OR tick > until;
+    RETURN NEXT tick;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION ticks_between(text, text, timestamptz, timestamptz, text, text, timestamptz, integer) IS
+  'The ticks of a rule after since and not after until, at most so many; see next_tick(). Anyone may call it; locks nothing. Errors: 22023.';
+
+CREATE FUNCTION preview_ticks(
+  rule text, zone text, since timestamptz, most integer DEFAULT 20, gap text DEFAULT 'shift', fold text DEFAULT 'first',
+  anchor timestamptz DEFAULT NULL)
+RETURNS TABLE (tick timestamptz, local text, note text)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  plan  CONSTANT jsonb := rule_parse(rule);
+  free  CONSTANT boolean := coalesce((plan->>'free')::boolean, true);
+  one   timestamptz := since;
+  wall  timestamp;
+  hop   interval;   -- how much the clocks change near this tick: above zero is a gap
+  fires boolean;
+  shown integer := 0;
+BEGIN
+  PERFORM zone_check(zone);
+  PERFORM policy_check(gap, fold);
+  WHILE shown < most LOOP
+    -- Everything that any policy would fire; then what this one makes of it.
+    one := next_tick_of(plan, zone, one, 'shift', 'both', anchor);
+    EXIT WHEN one IS NULL;
+    wall := one AT TIME ZONE zone;
+    fires := next_tick_of(plan, zone, one - interval '1 second', gap, fold, anchor) = one;
+    hop := zone_offset(zone, one + interval '4 hours') - zone_offset(zone, one - interval '4 hours');
+    tick := CASE WHEN fires THEN one END;
+    note := '';
+    IF plan ? 'every' OR free OR hop = interval '0' THEN
+      NULL;
+    ELSIF hop > interval '0' AND next_time(plan, wall) IS DISTINCT FROM wall THEN
+      wall := wall - hop;
+      note := CASE WHEN fires THEN 'moved: this local time does not exist on this day' ELSE 'dropped: this local time does not exist on this day' END;
+    ELSIF hop < interval '0' AND (one - hop) AT TIME ZONE zone = wall THEN
+      note := CASE WHEN fires THEN 'the first of two' ELSE 'dropped: the first of two' END;
+    ELSIF hop < interval '0' AND (one + hop) AT TIME ZONE zone = wall THEN
+      note := CASE WHEN fires THEN 'the second of two' ELSE 'dropped: the second of two' END;
+    END IF;
+    local := to_char(wall, 'Dy YYYY-MM-DD HH24:MI:SS');
+    IF fires OR note <> '' THEN
+      RETURN NEXT;
+    END IF;
+    IF fires THEN
+      shown := shown + 1;
+    END IF;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION preview_ticks(text, text, timestamptz, integer, text, text, timestamptz) IS
+$c$The next ticks of a rule after a time, so many of those that fire, each with the local time that the rule names and what a change of clocks did to it; tick is null for
+one that is dropped. Anyone may call it; locks nothing. Errors: 22023.$c$;
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (8, 'rules', 1);
