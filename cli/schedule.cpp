@@ -1,8 +1,8 @@
 // millrace schedule create | list | show | preview | pause | resume | run | delete
+#include "base/time_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
 #include "cli/table.hpp"
-#include "base/time_text.hpp"
 #include "engine/schedules.hpp"
 
 #include <millrace/client.hpp>
@@ -22,9 +22,7 @@ using Json = nlohmann::ordered_json;
 
 Json time_json(const std::optional<Time>& time) { return time ? Json(base::format_time(*time)) : Json(); }
 // To the second, as ticks are; what people read needs no more.
-std::string short_time(const std::optional<Time>& time) {
-  return time ? base::format_time(*time).substr(0, 19) + 'Z' : std::string("-");
-}
+std::string short_time(const std::optional<Time>& time) { return time ? base::format_time(*time).substr(0, 19) + 'Z' : std::string("-"); }
 
 Time parse_when(const char* option, const std::string& text) {
   if (const auto time = base::parse_time(text)) return *time;
@@ -52,7 +50,8 @@ struct Plan {
 struct Creation {
   std::string name{}, rule{}, kind{}, args{"{}"};
   Plan plan{};
-  std::optional<std::string> misfire{}, misfire_max{}, grace{}, jitter{}, exclusive{}, queue{}, priority{}, max_attempts{}, timeout{}, retry{};
+  std::optional<std::string> misfire{}, misfire_max{}, grace{}, jitter{}, exclusive{}, queue{}, priority{}, max_attempts{}, timeout{},
+      retry{};
 };
 
 ScheduleOptions options_of(const Creation& call) {
@@ -134,8 +133,8 @@ void list(const Globals& globals) {
   }
   Table table({"NAME", "RULE", "ZONE", "KIND", "STATE", "NEXT", "LAST", "LAST TASK"});
   for (const ScheduleRecord& one : all) {
-    table.add({one.name, one.rule, one.zone, one.kind, state_of(one), one.paused ? "-" : short_time(one.next_tick), short_time(one.last_tick),
-               one.last_task ? std::to_string(one.last_task->value) : "-"});
+    table.add({one.name, one.rule, one.zone, one.kind, state_of(one), one.paused ? "-" : short_time(one.next_tick),
+               short_time(one.last_tick), one.last_task ? std::to_string(one.last_task->value) : "-"});
   }
   table.print();
 }
@@ -201,7 +200,8 @@ void preview(const Globals& globals, const Preview& call) {
   std::vector<TickRecord> ticks;
   if (const auto schedules = client.schedules(call.what); !schedules.empty()) {
     if (call.plan.zone || call.plan.gap || call.plan.fold || call.plan.anchor)
-      throw InvalidArgument("--zone, --gap, --fold and --anchor", fmt::format("are those of schedule \"{}\"; give its rule to try others", call.what));
+      throw InvalidArgument("--zone, --gap, --fold and --anchor",
+                            fmt::format("are those of schedule \"{}\"; give its rule to try others", call.what));
     ticks = client.preview_schedule(call.what, from, count);
   } else if (call.what.find(' ') == std::string::npos && call.what.substr(0, 1) != "@") {
     throw NotFound(fmt::format("there is no schedule \"{}\"; a rule has several words, such as '0 9 * * MON-FRI'", call.what));
@@ -211,7 +211,8 @@ void preview(const Globals& globals, const Preview& call) {
     ticks = client.preview_rule(call.what, options, from, count);
   }
   if (globals.json) {
-    for (const TickRecord& tick : ticks) fmt::print("{}\n", Json{{"at", time_json(tick.at)}, {"local", tick.local}, {"note", tick.note}}.dump());
+    for (const TickRecord& tick : ticks)
+      fmt::print("{}\n", Json{{"at", time_json(tick.at)}, {"local", tick.local}, {"note", tick.note}}.dump());
     return;
   }
   if (ticks.empty()) {
@@ -239,7 +240,8 @@ void add_schedule(CLI::App& app, Globals& globals) {
   const auto creation = std::make_shared<Creation>();
   CLI::App* make = schedule->add_subcommand("create", "Make a schedule, or make the one of that name so");
   make->add_option("name", creation->name, "Its name")->required();
-  make->add_option("rule", creation->rule, "A cron of 5 fields (6 with seconds first), @hourly to @yearly, or such as 'every 90s'")->required();
+  make->add_option("rule", creation->rule, "A cron of 5 fields (6 with seconds first), @hourly to @yearly, or such as 'every 90s'")
+      ->required();
   make->add_option("kind", creation->kind, "The type of its tasks")->required();
   make->add_option("args", creation->args, "A JSON object; {{tick}} in it becomes each tick's time")->capture_default_str();
   creation->plan.add_to(*make);
@@ -250,7 +252,8 @@ void add_schedule(CLI::App& app, Globals& globals) {
   make->add_option("--exclusive", creation->exclusive, "While the last task is live: no, skip or queue; default: no")->type_name("POLICY");
   make->add_option("--queue", creation->queue, "The lane of its tasks; default: default");
   make->add_option("--priority", creation->priority, "0 to 100, or critical, high, normal, low; default: normal");
-  make->add_option("--max-attempts", creation->max_attempts, "Runs before a task becomes a dead letter; 1 to 1000, default 5")->type_name("INT");
+  make->add_option("--max-attempts", creation->max_attempts, "Runs before a task becomes a dead letter; 1 to 1000, default 5")
+      ->type_name("INT");
   make->add_option("--timeout", creation->timeout, "Longest run of one attempt, such as 30s")->type_name("DURATION");
   make->add_option("--retry", creation->retry, "exponential(1s,60s), linear(1s,60s) or fixed(5s)")->type_name("POLICY");
   make->footer(

@@ -1,7 +1,6 @@
 -- Undoes 0009.
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
-DROP FUNCTION tidy_ticks(integer);
 DROP FUNCTION run_schedule(text);
 DROP FUNCTION delete_schedule(text);
 DROP FUNCTION resume_schedule(text);
@@ -10,6 +9,7 @@ DROP FUNCTION schedule_named(text);
 DROP FUNCTION put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamptz, text, integer, integer, jsonb, interval);
 DROP FUNCTION fire_schedules(integer);
 DROP FUNCTION fire_schedule(schedules);
+DROP FUNCTION tidy_ticks(bigint, integer);
 DROP FUNCTION enqueue_tick(schedules, timestamptz);
 DROP FUNCTION latest_ticks(schedules, timestamptz, timestamptz, integer);
 DROP FUNCTION ticks_within(schedules, timestamptz, timestamptz, integer);

@@ -65,7 +65,7 @@ struct ScheduleRecord {
   std::optional<std::string> backoff{};  ///< The retry policy as stored, JSON text; none if it is the default.
   bool paused = false;
   std::optional<Time> next_tick{};  ///< The next tick; none if its rule has no more.
-  std::optional<Time> next_at{};    ///< When a worker fires next: that tick and its jitter, or sooner while a tick waits; none while paused.
+  std::optional<Time> next_at{};  ///< When a worker fires next: that tick and its jitter, or sooner while a tick waits; none while paused.
   std::optional<Time> owed_tick{};  ///< Exclusive::queue: the tick that waits for the end of the task before.
   std::optional<Time> last_tick{};  ///< The latest tick that made a task.
   std::optional<TaskId> last_task{};

@@ -82,38 +82,38 @@ Put put_schedule(const Run& run, std::string_view name, std::string_view rule, s
   base::check_name("zone", options.zone, limits::rule_bytes_max);
   base::check_json("args", args, true);
   const EnqueueOptions& task = options.task;
-  const auto rows = run(fmt::format("SELECT {}.put_schedule($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9::integer, $10::interval, $11::interval,"
-                                    " $12, $13::timestamptz, $14, $15::integer, $16::integer, $17::jsonb, $18::interval)",
-                                    base::quote_identifier(task.schema)),
-                        postgres::Params()
-                            .text(std::string(name))
-                            .text(std::string(rule))
-                            .text(std::string(kind))
-                            .text(std::string(args))
-                            .text(options.zone)
-                            .text(std::string(to_string(options.gap)))
-                            .text(std::string(to_string(options.fold)))
-                            .text(std::string(to_string(options.misfire)))
-                            .integer(options.misfire_max)
-                            .text(interval(options.grace))
-                            .text(interval(options.jitter))
-                            .text(std::string(to_string(options.exclusive)))
-                            .maybe(text_of(options.anchor, base::format_time))
-                            .text(task.queue.value_or("default"))
-                            .integer(task.priority.value_or(Priority::normal).value())
-                            .integer(task.max_attempts.value_or(5))
-                            .maybe(text_of(task.backoff, backoff_json))
-                            .maybe(text_of(task.timeout, interval)));
+  const auto rows =
+      run(fmt::format("SELECT {}.put_schedule($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9::integer, $10::interval, $11::interval,"
+                      " $12, $13::timestamptz, $14, $15::integer, $16::integer, $17::jsonb, $18::interval)",
+                      base::quote_identifier(task.schema)),
+          postgres::Params()
+              .text(std::string(name))
+              .text(std::string(rule))
+              .text(std::string(kind))
+              .text(std::string(args))
+              .text(options.zone)
+              .text(std::string(to_string(options.gap)))
+              .text(std::string(to_string(options.fold)))
+              .text(std::string(to_string(options.misfire)))
+              .integer(options.misfire_max)
+              .text(interval(options.grace))
+              .text(interval(options.jitter))
+              .text(std::string(to_string(options.exclusive)))
+              .maybe(text_of(options.anchor, base::format_time))
+              .text(task.queue.value_or("default"))
+              .integer(task.priority.value_or(Priority::normal).value())
+              .integer(task.max_attempts.value_or(5))
+              .maybe(text_of(task.backoff, backoff_json))
+              .maybe(text_of(task.timeout, interval)));
   const std::string_view answer = rows.text(0, 0);
   return answer == "created" ? Put::created : answer == "changed" ? Put::changed : Put::unchanged;
 }
 
 std::vector<ScheduleRecord> list_schedules(postgres::Connection& connection, const std::string& schema,
                                            const std::optional<std::string>& name) {
-  const auto rows = connection.run(
-      fmt::format("SELECT {} FROM {}.schedules s WHERE $1::text IS NULL OR s.name = $1 ORDER BY name", columns,
-                  base::quote_identifier(schema)),
-      postgres::Params().maybe(name));
+  const auto rows = connection.run(fmt::format("SELECT {} FROM {}.schedules s WHERE $1::text IS NULL OR s.name = $1 ORDER BY name", columns,
+                                               base::quote_identifier(schema)),
+                                   postgres::Params().maybe(name));
   std::vector<ScheduleRecord> all;
   for (int row = 0; row < rows.size(); ++row) all.push_back(record_of(rows, row));
   return all;
@@ -177,11 +177,11 @@ std::vector<TickRecord> preview_schedule(postgres::Connection& connection, const
                                          std::optional<Time> from, int count) {
   check_count(count);
   if (list_schedules(connection, schema, name).empty()) throw NotFound(fmt::format("there is no schedule \"{}\"", name));
-  return ticks_of(connection.run(
-      fmt::format("SELECT p.tick, p.local, p.note FROM {0}.schedules s, LATERAL {0}.preview_ticks(s.rule, s.zone,"
-                  " coalesce($2::timestamptz, {0}.clock()), $3::integer, s.gap, s.fold, s.anchor) p WHERE s.name = $1",
-                  base::quote_identifier(schema)),
-      postgres::Params().text(name).maybe(text_of(from, base::format_time)).integer(count)));
+  return ticks_of(
+      connection.run(fmt::format("SELECT p.tick, p.local, p.note FROM {0}.schedules s, LATERAL {0}.preview_ticks(s.rule, s.zone,"
+                                 " coalesce($2::timestamptz, {0}.clock()), $3::integer, s.gap, s.fold, s.anchor) p WHERE s.name = $1",
+                                 base::quote_identifier(schema)),
+                     postgres::Params().text(name).maybe(text_of(from, base::format_time)).integer(count)));
 }
 
 }  // namespace millrace::engine
