@@ -5,6 +5,7 @@ DROP FUNCTION preview_ticks(text, text, timestamptz, integer, text, text, timest
 DROP FUNCTION ticks_between(text, text, timestamptz, timestamptz, text, text, timestamptz, integer);
 DROP FUNCTION policy_check(text, text);
 DROP FUNCTION next_tick(text, text, timestamptz, text, text, timestamptz);
+DROP FUNCTION since_check(text, timestamptz);
 DROP FUNCTION next_tick_of(jsonb, text, timestamptz, text, text, timestamptz);
 DROP FUNCTION tick_between(jsonb, timestamptz, timestamp, timestamp, interval);
 DROP FUNCTION clock_change(text, timestamptz, timestamptz);

@@ -206,13 +206,25 @@ CREATE FUNCTION zone_check(zone text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
 BEGIN
-  -- By exact name: PostgreSQL would also take an abbreviation, or make up a zone from any "ABC5".
-  IF zone IS NULL OR NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = zone_check.zone) THEN
-    PERFORM refuse('zone', format('is %s, which is no time zone that this server knows; allowed are IANA names such as Europe/Berlin (see pg_timezone_names)',
-                                  coalesce('"' || left(zone, 64) || '"', 'null')));
+  IF zone = 'UTC' THEN
+    RETURN;
   END IF;
+  -- PostgreSQL would also take an abbreviation, or make up a zone from any "ABC5". A name with a slash is neither, so to
+  -- try it is enough; any other is looked up in the list, which takes some 50 ms.
+  IF zone ~ '^[A-Za-z]+/[A-Za-z0-9_/+-]+$' THEN
+    BEGIN
+      PERFORM clock() AT TIME ZONE zone;
+      RETURN;
+    EXCEPTION WHEN invalid_parameter_value THEN
+      NULL;
+    END;
+  ELSIF EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = zone_check.zone) THEN
+    RETURN;
+  END IF;
+  PERFORM refuse('zone', format('is %s, which is no time zone that this server knows; allowed are IANA names such as Europe/Berlin (see pg_timezone_names)',
+                                coalesce('"' || left(zone, 64) || '"', 'null')));
 END $$;
-COMMENT ON FUNCTION zone_check(text) IS 'Private. Refuses (22023) what is no name of a time zone. Reads all of the server''s time zones: some 50 ms. Locks nothing.';
+COMMENT ON FUNCTION zone_check(text) IS 'Private. Refuses (22023) what is no name of a time zone. Locks nothing.';
 
 CREATE FUNCTION next_bit(mask bigint, at integer) RETURNS integer
 LANGUAGE sql IMMUTABLE
@@ -407,16 +419,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION next_tick_of(jsonb, text, timestamptz, text, text, timestamptz) IS 'Private: next_tick() of a rule that was parsed already. Locks nothing.';
 
+CREATE FUNCTION since_check(field text, since timestamptz) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  IF since IS NULL OR NOT (since >= timestamptz '1900-01-01 00:00+00' AND since < timestamptz '9999-01-01 00:00+00') THEN
+    PERFORM refuse(field, format('is %s; allowed are the years 1900 to 9998', coalesce(since::text, 'null')));
+  END IF;
+END $$;
+COMMENT ON FUNCTION since_check(text, timestamptz) IS 'Private. Refuses (22023) a time from which ticks cannot be counted. Locks nothing.';
+
 CREATE FUNCTION next_tick(
   rule text, zone text, after timestamptz, gap text DEFAULT 'shift', fold text DEFAULT 'first', anchor timestamptz DEFAULT NULL)
 RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
 BEGIN
+  PERFORM zone_check(zone);
   PERFORM policy_check(gap, fold);
-  IF after IS NULL OR NOT (after >= timestamptz '1900-01-01 00:00+00' AND after < timestamptz '9999-01-01 00:00+00') THEN
-    PERFORM refuse('after', format('is %s; allowed are the years 1900 to 9998', coalesce(after::text, 'null')));
-  END IF;
+  PERFORM since_check('after', after);
+  PERFORM since_check('anchor', coalesce(anchor, after));
   RETURN next_tick_of(rule_parse(rule), zone, after, gap, fold, anchor);
 END $$;
 COMMENT ON FUNCTION next_tick(text, text, timestamptz, text, text, timestamptz) IS
@@ -449,6 +471,12 @@ DECLARE
 BEGIN
   PERFORM zone_check(zone);
   PERFORM policy_check(gap, fold);
+  PERFORM since_check('since', since);
+  PERFORM since_check('anchor', coalesce(anchor, since));
+  IF until IS NULL OR most IS NULL OR most NOT BETWEEN 1 AND 100000 THEN
+    PERFORM refuse(CASE WHEN until IS NULL THEN 'until' ELSE 'most' END,
+                   CASE WHEN until IS NULL THEN 'is null; allowed is any time' ELSE format('is %s; allowed is 1 to 100000', coalesce(most::text, 'null')) END);
+  END IF;
   FOR i IN 1..most LOOP
     tick := next_tick_of(plan, zone, tick, gap, fold, anchor);
     EXIT WHEN tick IS NULL OR tick > until;
@@ -475,6 +503,11 @@ DECLARE
 BEGIN
   PERFORM zone_check(zone);
   PERFORM policy_check(gap, fold);
+  PERFORM since_check('from', since);
+  PERFORM since_check('anchor', coalesce(anchor, since));
+  IF most IS NULL OR most NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse('count', format('is %s; allowed is 1 to 1000', coalesce(most::text, 'null')));
+  END IF;
   WHILE shown < most LOOP
     -- Everything that any policy would fire; then what this one makes of it.
     one := next_tick_of(plan, zone, one, 'shift', 'both', anchor);

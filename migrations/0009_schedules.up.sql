@@ -41,7 +41,7 @@ COMMENT ON COLUMN schedules.plan IS 'The rule as rule_parse() read it.';
 COMMENT ON COLUMN schedules.next_tick IS 'The next tick that was not fired yet; null when the rule has no more.';
 COMMENT ON COLUMN schedules.next_at IS 'When a worker is to look at it: the next tick and its jitter, or sooner while a tick is owed. Null while paused.';
 COMMENT ON COLUMN schedules.owed_tick IS 'exclusive = queue: the tick that waits for the previous task to end.';
-COMMENT ON COLUMN schedules.problem IS 'Why it could not be fired at its last try; tried again every minute, and no tick is passed over meanwhile.';
+COMMENT ON COLUMN schedules.problem IS 'Why it could not be fired at its last try; tried again every minute, and its ticks meanwhile are late, not lost: see misfire.';
 CREATE INDEX schedules_due ON schedules (next_at) WHERE next_at IS NOT NULL;
 
 CREATE TABLE schedule_ticks (
@@ -155,7 +155,7 @@ CREATE FUNCTION fire_schedule(due schedules) RETURNS integer
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 DECLARE
-  late   CONSTANT timestamptz := clock() - due.grace;
+  late   CONSTANT timestamptz := clock() - due.grace - due.jitter;
   before CONSTANT timestamptz := due.next_tick - interval '1 millisecond';
   ticks  timestamptz[] := '{}';
   next   timestamptz   := due.next_tick;
@@ -233,12 +233,16 @@ BEGIN
   LOOP
     BEGIN
       fired := fired + fire_schedule(due);
-    EXCEPTION WHEN data_exception OR program_limit_exceeded OR integrity_constraint_violation THEN
+    EXCEPTION WHEN OTHERS THEN
+      -- What passes (a deadlock, a lock, a shutdown) is the worker's to repeat.
+      IF SQLSTATE ~ '^(40|53|55|57|58)' THEN
+        RAISE;
+      END IF;
       -- One bad schedule must not stop the others. Its tick stays, to be fired once it is mended.
       UPDATE schedules s SET problem = left(SQLERRM, 4096), next_at = clock() + interval '1 minute' WHERE s.id = due.id;
     END;
   END LOOP;
-  SELECT greatest(0, extract(epoch FROM s.next_at - clock_timestamp()) * 1000)::double precision INTO next_in_ms
+  SELECT greatest(0, extract(epoch FROM s.next_at - clock()) * 1000)::double precision INTO next_in_ms
   FROM schedules s WHERE s.next_at IS NOT NULL ORDER BY s.next_at LIMIT 1;
   RETURN NEXT;
 END $$;
@@ -308,8 +312,9 @@ BEGIN
   IF made = old THEN
     RETURN 'unchanged';
   END IF;
-  -- Refuses what is no rule, and one that never fires.
-  tick := tick_after(made, clock());
+  -- Refuses what is no rule, and one that never fires. Never again before a tick that was fired: the record of ticks is
+  -- bounded, and clocks can be set back.
+  tick := tick_after(made, greatest(clock(), old.last_tick));
   IF tick IS NULL THEN
     PERFORM refuse('rule', format('"%s" never fires after now', left(rule, 200)));
   END IF;
@@ -338,7 +343,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamptz, text, integer, integer, jsonb, interval) IS
 $c$Makes the schedule of this name so, in the caller's transaction: returns 'created', 'changed' or 'unchanged'. rule: see rule_parse(). gap (skip, shift) and fold (first, last, both):
-what becomes of local times that a change of clocks leaves out or repeats. misfire: which of the ticks that are later than grace are made up for: skip, one (the latest) or all (the latest
+what becomes of local times that a change of clocks leaves out or repeats. misfire: which of the ticks that are later than grace (and jitter) are made up for: skip, one (the latest) or all (the latest
 misfire_max). jitter: each tick is fired up to so much later, spread evenly. exclusive: while the task of the tick before is live, a tick is dropped (skip) or waits for its end (queue, at most one).
 anchor: where intervals count from; default: when the schedule was made. args: {{tick}} in any text becomes the tick's time. The others as in enqueue().
 Anyone who may write schedules may call it. Locks the schedule's name until commit. Errors: 22023.$c$;
@@ -374,7 +379,7 @@ DECLARE
   one schedules := schedule_named(name);
 BEGIN
   IF one.paused THEN
-    one.next_tick := tick_after(one, clock());
+    one.next_tick := tick_after(one, greatest(clock(), one.last_tick));
     UPDATE schedules s
     SET paused = false, owed_tick = NULL, next_tick = one.next_tick, next_at = tick_at(one, one.next_tick), changed_at = clock()
     WHERE s.id = one.id;

@@ -35,7 +35,7 @@ struct ScheduleOptions {
   Fold fold = Fold::first;
   Misfire misfire = Misfire::one;
   int misfire_max = 100;       ///< 1 to 100.
-  Milliseconds grace{60'000};  ///< A tick fired later than this was missed; 1 s to 365 days.
+  Milliseconds grace{60'000};  ///< A tick that could not be fired within this, beyond its jitter, was missed; 1 s to 365 days.
   Milliseconds jitter{0};      ///< Each tick is fired up to so much later, spread evenly; 0 to 1 day.
   Exclusive exclusive = Exclusive::no;
   std::optional<Time> anchor{};  ///< Where intervals count from. Default: when the schedule was made.
