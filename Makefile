@@ -41,8 +41,8 @@ sanitize: deps ## the tests under AddressSanitizer, UBSan and ThreadSanitizer
 	@TSAN_OPTIONS=suppressions=$(SUPPRESS)/tsan.supp:halt_on_error=1:second_deadlock_stack=1 \
 		ctest --preset tsan -j $(JOBS) -L concurrency --no-tests=error
 
-faults: ## the fault tests at length: 50 kills of workers in 5,000 tasks, 5 of the server
-	@MILLRACE_FAULT_TASKS=5000 MILLRACE_FAULT_KILLS=50 ctest --preset dev -L fault --no-tests=error
+faults: ## the fault tests at length: 50 kills of workers in 5,000 tasks, 5 of the server; schedules for 60 s
+	@MILLRACE_FAULT_TASKS=5000 MILLRACE_FAULT_KILLS=50 MILLRACE_FAULT_SECONDS=60 ctest --preset dev -L fault --no-tests=error
 
 check: test lint sanitize faults ## the full matrix: test, lint, sanitize, faults
 

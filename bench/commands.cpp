@@ -25,6 +25,7 @@ constexpr Entry entries[] = {
     {"wake", "From the call of enqueue to the start of the handler on an idle worker", &wake, 100, 10, 5},
     {"pinned", "drain while an old transaction holds the xmin horizon, against drain without", &pinned, 400'000, 1'000, 5},
     {"backlog", "A claim with very many tasks waiting, against the same with 10,000", &backlog, 1'000'000, 40'000, 5},
+    {"ticks", "From a schedule's tick to its task's row, and the search for what is due", &ticks, 100'000, 1, 5},
 };
 
 }  // namespace
@@ -37,7 +38,7 @@ void add_commands(CLI::App& parent, std::function<ConnectionString()> database) 
     options->tasks = entry.tasks;
     options->rounds = entry.rounds;
     CLI::App* command = bench->add_subcommand(entry.name, entry.help);
-    command->add_option("--tasks", options->tasks, "Tasks per round")
+    command->add_option("--tasks", options->tasks, entry.run == &ticks ? "Idle schedules besides the 200 that tick" : "Tasks per round")
         ->check(CLI::Range(entry.tasks_min, 10'000'000))
         ->capture_default_str();
     command->add_option("--rounds", options->rounds, "Interleaved rounds")->check(CLI::Range(1, 1'000))->capture_default_str();

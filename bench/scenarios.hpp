@@ -14,6 +14,7 @@ namespace millrace::bench {
 [[nodiscard]] std::vector<Json> pinned(const ConnectionString& database, const Options& options);
 [[nodiscard]] std::vector<Json> backlog(const ConnectionString& database, const Options& options);
 [[nodiscard]] std::vector<Json> wake(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> ticks(const ConnectionString& database, const Options& options);
 [[nodiscard]] std::vector<Json> enqueue(const ConnectionString& database, const Options& options);
 
 /// Runs `rounds` rounds of both, in turns, and every other round in the other order, so that drift hits them alike.

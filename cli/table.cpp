@@ -53,6 +53,7 @@ void Table::print() const {
       line += row[i];
       if (i + 1 < row.size()) line.append(widths[i] - width(row[i]) + 2, ' ');
     }
+    line.erase(line.find_last_not_of(' ') + 1);  // an empty last cell
     if (bold && &row == &rows_.front())
       fmt::print("\033[1m{}\033[0m\n", line);
     else

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
     note("end", context);
     return fmt::format(R"({{"pid":{}}})", ::getpid());
   });
+  worker.handle_raw("tick", [](millrace::Context&) -> millrace::Outcome<std::string> { return std::string{}; });
   // Holds its first attempt until the gate file is there; any later attempt passes.
   worker.handle_raw("gated", [&](millrace::Context& context) -> millrace::Outcome<std::string> {
     note("start", context);

@@ -385,6 +385,35 @@ CREATE FUNCTION millrace.clock() RETURNS timestamp with time zone
 COMMENT ON FUNCTION millrace.clock() IS 'The one source of time for every decision of the queue. A test may replace it to shift time; nothing else may. Anyone may call it; locks nothing.';
 
 --
+-- Name: clock_change(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.clock_change(zone text, since timestamp with time zone, until timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  before CONSTANT interval := zone_offset(zone, since);
+  low    bigint := extract(epoch FROM since)::bigint;
+  high   bigint := extract(epoch FROM until)::bigint;
+BEGIN
+  WHILE high - low > 1 LOOP
+    IF zone_offset(zone, to_timestamp((low + high) / 2)) = before THEN
+      low := (low + high) / 2;
+    ELSE
+      high := (low + high) / 2;
+    END IF;
+  END LOOP;
+  RETURN to_timestamp(high);
+END $$;
+
+--
+-- Name: FUNCTION clock_change(zone text, since timestamp with time zone, until timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.clock_change(zone text, since timestamp with time zone, until timestamp with time zone) IS 'Private: when the zone''s clocks change between two times at which they differ. Locks nothing.';
+
+--
 -- Name: complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -466,6 +495,215 @@ END $$;
 COMMENT ON FUNCTION millrace.complete_task(task bigint, lease bigint, result jsonb) IS 'For a handler''s own transaction, as its last statement before COMMIT: records the task as completed together with what the transaction
 wrote, so that both happen exactly once or not at all. Anyone may call it. Locks the task''s row. Errors: MR001 the lease was lost, or the
 task''s end is recorded already.';
+
+--
+-- Name: cron_field(text, text, integer, integer, text[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cron_field(item text, field text, low integer, high integer, names text[]) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  part  text[] := regexp_match(item, '^(\*|[0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?(?:/([0-9]+))?$');
+  first integer;
+  last  integer;
+  step  integer := 1;
+  mask  bigint := 0;
+BEGIN
+  IF part IS NULL OR (part[1] = '*' AND part[2] IS NOT NULL) THEN
+    PERFORM refuse('rule', format('has "%s" as %s; allowed are values, ranges such as 1-5, steps such as */10, and lists of them', left(item, 32), field));
+  END IF;
+  IF part[3] IS NOT NULL THEN
+    IF length(part[3]) > 4 OR part[3]::integer NOT BETWEEN 1 AND high THEN
+      PERFORM refuse('rule', format('has the step "%s" in %s; allowed is 1 to %s', left(part[3], 32), field, high));
+    END IF;
+    step := part[3]::integer;
+  END IF;
+  IF part[1] = '*' THEN
+    first := low;
+    last := CASE WHEN field = 'weekday' THEN 6 ELSE high END;
+  ELSE
+    first := cron_value(part[1], field, low, high, names);
+    last := CASE WHEN part[2] IS NOT NULL THEN cron_value(part[2], field, low, high, names)
+                 WHEN part[3] IS NOT NULL THEN CASE WHEN field = 'weekday' THEN 6 ELSE high END
+                 ELSE first END;
+    -- FRI-SUN ends with the Sunday that follows.
+    IF field = 'weekday' AND part[2] IS NOT NULL AND last = 0 AND first > 0 THEN
+      last := 7;
+    END IF;
+    IF first > last THEN
+      PERFORM refuse('rule', format('has the range "%s" in %s; allowed are ranges that do not wrap around: write two, with a comma', left(item, 32), field));
+    END IF;
+  END IF;
+  FOR value IN first..last BY step LOOP
+    mask := mask | (1::bigint << CASE WHEN field = 'weekday' THEN value % 7 ELSE value END);
+  END LOOP;
+  RETURN mask;
+END $_$;
+
+--
+-- Name: FUNCTION cron_field(item text, field text, low integer, high integer, names text[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cron_field(item text, field text, low integer, high integer, names text[]) IS 'Private: one element of a cron field as a mask of its values. Locks nothing. Errors: 22023.';
+
+--
+-- Name: cron_fields(text, text, integer, integer, text[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cron_fields(fields text, field text, low integer, high integer, names text[] DEFAULT '{}'::text[]) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  item text;
+  mask bigint := 0;
+BEGIN
+  FOREACH item IN ARRAY string_to_array(fields, ',') LOOP
+    mask := mask | cron_field(item, field, low, high, names);
+  END LOOP;
+  RETURN mask;
+END $$;
+
+--
+-- Name: FUNCTION cron_fields(fields text, field text, low integer, high integer, names text[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cron_fields(fields text, field text, low integer, high integer, names text[]) IS 'Private: a list of elements of a cron field as a mask of its values. Locks nothing. Errors: 22023.';
+
+--
+-- Name: cron_parse(text[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cron_parse(fields text[]) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  days_of_week CONSTANT text[] := '{SUN,MON,TUE,WED,THU,FRI,SAT}';
+  item    text;
+  part    text[];
+  seconds bigint;
+  minutes bigint;
+  hours   bigint;
+  months  bigint;
+  days    bigint := 0;      -- 1 to 31
+  near    bigint := 0;      -- nearest weekday to the 1st to 31st
+  last    boolean := false; -- the last day
+  last_w  boolean := false; -- the last weekday
+  week    bigint := 0;      -- 0 to 6
+  nth     bigint := 0;      -- bit 5 * weekday + n - 1
+  final   bigint := 0;      -- last such weekday of the month
+  any_day CONSTANT boolean := fields[4] IN ('*', '?');
+  any_dow CONSTANT boolean := fields[6] IN ('*', '?');
+  longest integer;
+BEGIN
+  seconds := cron_fields(fields[1], 'second', 0, 59);
+  minutes := cron_fields(fields[2], 'minute', 0, 59);
+  hours   := cron_fields(fields[3], 'hour', 0, 23);
+  months  := cron_fields(fields[5], 'month', 1, 12, '{JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC}');
+  IF NOT any_day THEN
+    FOREACH item IN ARRAY string_to_array(fields[4], ',') LOOP
+      IF upper(item) = 'L' THEN
+        last := true;
+      ELSIF upper(item) = 'LW' THEN
+        last_w := true;
+      ELSIF item ~* '^[0-9]+W$' THEN
+        near := near | (1::bigint << cron_value(rtrim(item, 'wW'), 'day of month', 1, 31, '{}'));
+      ELSIF item ~* 'L|W' THEN
+        PERFORM refuse('rule', format('has "%s" as day of month; allowed are 1 to 31, L, LW and such as 15W', left(item, 32)));
+      ELSE
+        days := days | cron_field(item, 'day of month', 1, 31, '{}');
+      END IF;
+    END LOOP;
+  END IF;
+  IF NOT any_dow THEN
+    FOREACH item IN ARRAY string_to_array(fields[6], ',') LOOP
+      IF item LIKE '%#%' THEN
+        part := regexp_match(item, '^([0-9A-Za-z]+)#([1-5])$');
+        IF part IS NULL THEN
+          PERFORM refuse('rule', format('has "%s" as weekday; allowed after # is 1 to 5, such as MON#2', left(item, 32)));
+        END IF;
+        nth := nth | (1::bigint << (cron_value(part[1], 'weekday', 0, 7, days_of_week) % 7 * 5 + part[2]::integer - 1));
+      ELSIF item ~* '^([0-7]|[a-z]{3})L$' THEN
+        final := final | (1::bigint << (cron_value(left(item, -1), 'weekday', 0, 7, days_of_week) % 7));
+      ELSIF upper(item) = 'L' THEN
+        PERFORM refuse('rule', 'has "L" as weekday; allowed is L after a weekday, such as FRIL or 5L');
+      ELSE
+        week := week | cron_field(item, 'weekday', 0, 7, days_of_week);
+      END IF;
+    END LOOP;
+  END IF;
+  -- A day that none of the months has: nothing else can fire.
+  IF any_dow AND NOT (any_day OR last OR last_w) THEN
+    longest := CASE WHEN months & 5546 <> 0 THEN 31 WHEN months & 2640 <> 0 THEN 30 ELSE 29 END;
+    IF (days | near) & ((1::bigint << longest + 1) - 1) = 0 THEN
+      PERFORM refuse('rule', format('names day %s of months that have at most %s, so it would never fire', replace(fields[4], ',', ', '), longest));
+    END IF;
+  END IF;
+  RETURN jsonb_build_object(
+    's', seconds, 'm', minutes, 'h', hours, 'mon', months,
+    -- Hours that are not named run through every change of clocks.
+    'free', fields[3] ~ '^(\*|0-23)(/[0-9]+)?$' OR hours = 16777215,
+    'any_day', any_day, 'any_dow', any_dow, 'dom', days, 'near', near, 'last', last, 'last_w', last_w,
+    'dow', week, 'nth', nth, 'final', final);
+END $_$;
+
+--
+-- Name: FUNCTION cron_parse(fields text[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cron_parse(fields text[]) IS 'Private: the plan of six cron fields, seconds first. Locks nothing. Errors: 22023.';
+
+--
+-- Name: cron_value(text, text, integer, integer, text[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cron_value(value text, field text, low integer, high integer, names text[]) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  named integer := array_position(names, upper(value));
+BEGIN
+  IF named IS NOT NULL THEN
+    -- The names of months begin with 1, those of weekdays with 0.
+    RETURN named - 1 + CASE WHEN field = 'month' THEN 1 ELSE 0 END;
+  END IF;
+  IF value !~ '^[0-9]{1,4}$' OR value::integer NOT BETWEEN low AND high THEN
+    PERFORM refuse('rule', format('has "%s" as %s; allowed are %s to %s%s', left(value, 32), field, low, high,
+                                  CASE WHEN names <> '{}' THEN ' and ' || names[1] || ' to ' || names[cardinality(names)] ELSE '' END));
+  END IF;
+  RETURN value::integer;
+END $_$;
+
+--
+-- Name: FUNCTION cron_value(value text, field text, low integer, high integer, names text[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cron_value(value text, field text, low integer, high integer, names text[]) IS 'Private: one number or name of a cron field. Locks nothing. Errors: 22023.';
+
+--
+-- Name: delete_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.delete_schedule(name text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one schedules := schedule_named(name);
+BEGIN
+  DELETE FROM schedule_ticks k WHERE k.schedule = one.id;
+  DELETE FROM schedules s WHERE s.id = one.id;
+END $$;
+
+--
+-- Name: FUNCTION delete_schedule(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.delete_schedule(name text) IS 'Deletes a schedule and the record of its ticks; its tasks stay. Locks its row. Errors: MR002, 55P03.';
 
 --
 -- Name: deregister_worker(uuid); Type: FUNCTION; Schema: millrace; Owner: -
@@ -718,6 +956,105 @@ END $$;
 COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean) IS 'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
 
 --
+-- Name: schedules; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.schedules (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    rule text NOT NULL,
+    plan jsonb NOT NULL,
+    zone text NOT NULL,
+    gap text NOT NULL,
+    fold text NOT NULL,
+    anchor timestamp with time zone NOT NULL,
+    jitter interval NOT NULL,
+    misfire text NOT NULL,
+    misfire_max integer NOT NULL,
+    grace interval NOT NULL,
+    exclusive text NOT NULL,
+    kind text NOT NULL,
+    args jsonb NOT NULL,
+    queue text NOT NULL,
+    priority smallint NOT NULL,
+    max_attempts smallint NOT NULL,
+    backoff jsonb,
+    timeout interval,
+    paused boolean DEFAULT false NOT NULL,
+    next_tick timestamp with time zone,
+    next_at timestamp with time zone,
+    owed_tick timestamp with time zone,
+    last_tick timestamp with time zone,
+    last_task bigint,
+    problem text,
+    created_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    changed_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    CONSTRAINT schedules_exclusive_check CHECK ((exclusive = ANY (ARRAY['no'::text, 'skip'::text, 'queue'::text]))),
+    CONSTRAINT schedules_fold_check CHECK ((fold = ANY (ARRAY['first'::text, 'last'::text, 'both'::text]))),
+    CONSTRAINT schedules_gap_check CHECK ((gap = ANY (ARRAY['skip'::text, 'shift'::text]))),
+    CONSTRAINT schedules_misfire_check CHECK ((misfire = ANY (ARRAY['skip'::text, 'one'::text, 'all'::text])))
+)
+WITH (fillfactor='50');
+
+--
+-- Name: TABLE schedules; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.schedules IS 'One row per recurring schedule. Change it with put_schedule(), pause_schedule() and the like.';
+
+--
+-- Name: COLUMN schedules.plan; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.schedules.plan IS 'The rule as rule_parse() read it.';
+
+--
+-- Name: COLUMN schedules.next_tick; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.schedules.next_tick IS 'The next tick that was not fired yet; null when the rule has no more.';
+
+--
+-- Name: COLUMN schedules.next_at; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.schedules.next_at IS 'When a worker is to look at it: the next tick and its jitter, or sooner while a tick is owed. Null while paused.';
+
+--
+-- Name: COLUMN schedules.owed_tick; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.schedules.owed_tick IS 'exclusive = queue: the tick that waits for the previous task to end.';
+
+--
+-- Name: COLUMN schedules.problem; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.schedules.problem IS 'Why it could not be fired at its last try; tried again every minute, and its ticks meanwhile are late, not lost: see misfire.';
+
+--
+-- Name: enqueue_tick(millrace.schedules, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.enqueue_tick(schedule millrace.schedules, tick timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  -- The text of a time holds nothing that JSON would have to escape.
+  stamp text := to_char(tick AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+BEGIN
+  RETURN enqueue(schedule.kind, replace(schedule.args::text, '{{tick}}', stamp)::jsonb, schedule.queue, schedule.priority,
+                 max_attempts => schedule.max_attempts, backoff => schedule.backoff, timeout => schedule.timeout);
+END $$;
+
+--
+-- Name: FUNCTION enqueue_tick(schedule millrace.schedules, tick timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.enqueue_tick(schedule millrace.schedules, tick timestamp with time zone) IS 'Private: adds the task of a tick; {{tick}} in its args becomes the tick''s time in UTC. Errors: those of enqueue().';
+
+--
 -- Name: fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -770,6 +1107,125 @@ END $$;
 COMMENT ON FUNCTION millrace.fail(worker uuid, ids bigint[], leases bigint[], messages text[], finals boolean[], delays interval[], careful boolean) IS 'For the worker that holds the leases: records a failed attempt of each task. It retries after delays (null: its retry policy), or
 becomes a dead letter (status failed) when finals says so or its attempts are used up. Returns each task''s new status and run_at, and the
 exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.';
+
+--
+-- Name: fire_schedule(millrace.schedules); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.fire_schedule(due millrace.schedules) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  late   CONSTANT timestamptz := clock() - due.grace - due.jitter;
+  before CONSTANT timestamptz := due.next_tick - interval '1 millisecond';
+  ticks  timestamptz[] := '{}';
+  next   timestamptz   := due.next_tick;
+  missed timestamptz;
+  fired  integer := 0;
+  live   boolean;
+BEGIN
+  -- 1. Which ticks. Those later than grace were missed; the policy says which of them are made up for.
+  IF next <= late THEN
+    IF due.misfire <> 'skip' THEN
+      ticks := latest_ticks(due, before, late, CASE due.misfire WHEN 'one' THEN 1 ELSE due.misfire_max END);
+    END IF;
+    missed := (latest_ticks(due, before, coalesce(ticks[1] - interval '1 millisecond', late), 1))[1];
+    IF missed IS NOT NULL THEN
+      INSERT INTO schedule_ticks (schedule, tick, outcome) VALUES (due.id, missed, 'missed') ON CONFLICT DO NOTHING;
+    END IF;
+    next := tick_after(due, coalesce(ticks[cardinality(ticks)], missed));
+  END IF;
+  WHILE tick_at(due, next) <= clock() AND cardinality(ticks) < 1000 LOOP
+    ticks := ticks || next;
+    next := tick_after(due, next);
+  END LOOP;
+  IF due.owed_tick IS NOT NULL THEN
+    ticks := due.owed_tick || ticks;
+    due.owed_tick := NULL;
+  END IF;
+
+  -- 2. Their tasks. Tick and task commit together, and the primary key refuses a tick that was fired before.
+  FOR i IN 1..cardinality(ticks) LOOP
+    live := due.exclusive <> 'no' AND EXISTS (
+      SELECT FROM tasks t WHERE t.id = due.last_task AND t.status NOT IN ('completed', 'failed', 'cancelled'));
+    IF live AND due.exclusive = 'queue' THEN
+      -- At most one waits; a later one takes its place.
+      IF due.owed_tick IS NOT NULL THEN
+        INSERT INTO schedule_ticks (schedule, tick, outcome) VALUES (due.id, due.owed_tick, 'replaced') ON CONFLICT DO NOTHING;
+      END IF;
+      due.owed_tick := ticks[i];
+      CONTINUE;
+    END IF;
+    INSERT INTO schedule_ticks (schedule, tick, outcome)
+    VALUES (due.id, ticks[i], CASE WHEN live THEN 'held' ELSE 'enqueued' END) ON CONFLICT DO NOTHING;
+    IF FOUND AND NOT live THEN
+      due.last_task := enqueue_tick(due, ticks[i]);
+      due.last_tick := ticks[i];
+      UPDATE schedule_ticks k SET task = due.last_task WHERE k.schedule = due.id AND k.tick = ticks[i];
+      fired := fired + 1;
+    END IF;
+  END LOOP;
+
+  UPDATE schedules s
+  SET next_tick = next, owed_tick = due.owed_tick, last_tick = due.last_tick, last_task = due.last_task, problem = NULL,
+      next_at = least(tick_at(due, next), CASE WHEN due.owed_tick IS NOT NULL THEN clock() + interval '500 milliseconds' END)
+  WHERE s.id = due.id;
+  -- Now and then, so that it costs next to nothing.
+  IF random() < 0.02 THEN
+    PERFORM tidy_ticks(due.id);
+  END IF;
+  RETURN fired;
+END $$;
+
+--
+-- Name: FUNCTION fire_schedule(due millrace.schedules); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.fire_schedule(due millrace.schedules) IS 'Private: fires the due ticks of a schedule whose row the caller has locked, and sets its next; returns how many tasks it added. Errors: those of enqueue().';
+
+--
+-- Name: fire_schedules(integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.fire_schedules(most integer DEFAULT 50) RETURNS TABLE(fired integer, next_in_ms double precision)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+  due schedules;
+BEGIN
+  fired := 0;
+  FOR due IN
+    SELECT * FROM schedules s WHERE s.next_at <= clock() ORDER BY s.next_at LIMIT most FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      fired := fired + fire_schedule(due);
+    EXCEPTION WHEN OTHERS THEN
+      -- What passes (a deadlock, a lock, a shutdown) is the worker's to repeat.
+      IF SQLSTATE ~ '^(40|53|55|57|58)' THEN
+        RAISE;
+      END IF;
+      -- One bad schedule must not stop the others. Its tick stays, to be fired once it is mended.
+      UPDATE schedules s SET problem = left(SQLERRM, 4096), next_at = clock() + interval '1 minute' WHERE s.id = due.id;
+    END;
+  END LOOP;
+  SELECT greatest(0, extract(epoch FROM s.next_at - clock()) * 1000)::double precision INTO next_in_ms
+  FROM schedules s WHERE s.next_at IS NOT NULL ORDER BY s.next_at LIMIT 1;
+  RETURN NEXT;
+END $$;
+
+--
+-- Name: FUNCTION fire_schedules(most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.fire_schedules(most integer) IS 'Private, for workers: fires up to so many due schedules, those that no other worker has in hand, each in a subtransaction of its own. Returns how many tasks
+it added and in how many milliseconds the next schedule is due (null: none is). Locks those schedules'' rows (SKIP LOCKED). READ COMMITTED and one call per transaction.';
 
 --
 -- Name: give_back(bigint, boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -876,6 +1332,53 @@ Returns whether it is still registered (if not, all its leases are lost: registe
 asked to cancel, and which of its queues have suspects waiting. Locks the worker''s row, then what it gives back.';
 
 --
+-- Name: latest_ticks(millrace.schedules, timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.latest_ticks(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS timestamp with time zone[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  span   interval := interval '1 second';
+  few    timestamptz := until;         -- since here there are not more than most
+  many   timestamptz;                  -- since here there are more
+  kept   timestamptz[] := '{}';
+  ticks  timestamptz[];
+BEGIN
+  -- A rule of every second may have been asleep for years, so ticks are not walked over one by one: windows that
+  -- double find a start with too many, and halving finds the one with just enough. No two ticks share a second.
+  LOOP
+    many := greatest(since, until - span);
+    ticks := ticks_within(schedule, many, until, most + 1);
+    EXIT WHEN cardinality(ticks) > most;
+    IF many <= since OR cardinality(ticks) = most THEN
+      RETURN ticks;
+    END IF;
+    kept := ticks;
+    few := many;
+    span := span * 2;
+  END LOOP;
+  WHILE few - many > interval '250 milliseconds' LOOP
+    ticks := ticks_within(schedule, many + (few - many) / 2, until, most + 1);
+    IF cardinality(ticks) > most THEN
+      many := many + (few - many) / 2;
+    ELSE
+      kept := ticks;
+      few := many + (few - many) / 2;
+      EXIT WHEN cardinality(kept) = most;
+    END IF;
+  END LOOP;
+  RETURN kept;
+END $$;
+
+--
+-- Name: FUNCTION latest_ticks(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.latest_ticks(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer) IS 'Private: the last ticks of a schedule after since and not after until, at most so many, oldest first. Locks nothing.';
+
+--
 -- Name: mend(); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -934,6 +1437,216 @@ END $$;
 COMMENT ON FUNCTION millrace.mend() IS 'Mends what doctor() finds; for the dead it does what rescue() does. Returns how many problems it mended. For people, rarely: it reads the whole tasks table. Locks dead workers'' rows, and the tasks it mends. Errors: 55P03.';
 
 --
+-- Name: next_bit(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.next_bit(mask bigint, at integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  SELECT CASE WHEN at < 63 AND mask >> at <> 0 THEN at + round(ln(((mask >> at) & -(mask >> at))::float8) / ln(2::float8))::integer END
+$$;
+
+--
+-- Name: FUNCTION next_bit(mask bigint, at integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.next_bit(mask bigint, at integer) IS 'Private: the first bit of a mask that is set, not before this one, or null. Locks nothing.';
+
+--
+-- Name: next_day(jsonb, date); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.next_day(plan jsonb, since date) RETURNS date
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  months  CONSTANT bigint  := (plan->>'mon')::bigint;
+  any_day CONSTANT boolean := (plan->>'any_day')::boolean;
+  any_dow CONSTANT boolean := (plan->>'any_dow')::boolean;
+  days    CONSTANT bigint  := (plan->>'dom')::bigint;
+  near    CONSTANT bigint  := (plan->>'near')::bigint;
+  last    CONSTANT boolean := (plan->>'last')::boolean;
+  last_w  CONSTANT boolean := (plan->>'last_w')::boolean;
+  week    CONSTANT bigint  := (plan->>'dow')::bigint;
+  nth     CONSTANT bigint  := (plan->>'nth')::bigint;
+  final   CONSTANT bigint  := (plan->>'final')::bigint;
+  day     date    := since;
+  until   date    := least(since + 36600, date '9999-12-31');
+  ends    date;    -- the month's last day
+  n       integer; -- day of month
+  w       integer; -- weekday, 0 is Sunday
+  by_day  boolean;
+  by_dow  boolean;
+BEGIN
+  WHILE day <= until LOOP
+    IF (months >> extract(month FROM day)::integer) & 1 = 0 THEN
+      day := (date_trunc('month', day) + interval '1 month')::date;
+      CONTINUE;
+    END IF;
+    IF any_day AND any_dow THEN
+      RETURN day;
+    END IF;
+    n := extract(day FROM day)::integer;
+    w := extract(dow FROM day)::integer;
+    ends := (date_trunc('month', day) + interval '1 month - 1 day')::date;
+    by_day := NOT any_day AND (
+      (days >> n) & 1 = 1
+      OR (last AND day = ends)
+      OR (last_w AND w BETWEEN 1 AND 5 AND (day = ends OR (w = 5 AND ends - day <= 2)))
+      OR (near <> 0 AND w BETWEEN 1 AND 5 AND (
+            (near >> n) & 1 = 1
+            OR (w = 1 AND n > 1 AND (near >> (n - 1)) & 1 = 1)           -- the Sunday before
+            OR (w = 1 AND n = 3 AND (near >> 1) & 1 = 1)                 -- Saturday the 1st: not into the month before
+            OR (w = 5 AND day < ends AND (near >> (n + 1)) & 1 = 1)      -- the Saturday after
+            OR (w = 5 AND ends - day = 2 AND (near >> (n + 2)) & 1 = 1)))); -- Sunday the last: not into the next month
+    by_dow := NOT any_dow AND (
+      (week >> w) & 1 = 1
+      OR (nth >> (w * 5 + (n - 1) / 7)) & 1 = 1
+      OR ((final >> w) & 1 = 1 AND ends - day < 7));
+    -- Where both are restricted, either will do: the rule of Vixie's cron.
+    IF by_day OR by_dow THEN
+      RETURN day;
+    END IF;
+    day := day + 1;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+--
+-- Name: FUNCTION next_day(plan jsonb, since date); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.next_day(plan jsonb, since date) IS 'Private: the first day of a cron plan not before this one, within a hundred years, or null. Locks nothing.';
+
+--
+-- Name: next_tick(text, text, timestamp with time zone, text, text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.next_tick(rule text, zone text, after timestamp with time zone, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM zone_check(zone);
+  PERFORM policy_check(gap, fold);
+  PERFORM since_check('after', after);
+  PERFORM since_check('anchor', coalesce(anchor, after));
+  RETURN next_tick_of(rule_parse(rule), zone, after, gap, fold, anchor);
+END $$;
+
+--
+-- Name: FUNCTION next_tick(rule text, zone text, after timestamp with time zone, gap text, fold text, anchor timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.next_tick(rule text, zone text, after timestamp with time zone, gap text, fold text, anchor timestamp with time zone) IS 'The first tick of a rule strictly after a time, or null if there is none within a hundred years. gap and fold say what becomes of local times that a change of
+clocks leaves out (skip; shift: moved by the gap''s length) or repeats (first, last, both); they apply where the hour field names hours: with *, */n or all hours a
+rule runs through every change. anchor is where intervals count from (default: 1970-01-01 UTC). Anyone may call it; locks nothing. Errors: 22023.';
+
+--
+-- Name: next_tick_of(jsonb, text, timestamp with time zone, text, text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.next_tick_of(plan jsonb, zone text, after timestamp with time zone, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  since  timestamptz := date_trunc('second', after, 'UTC') + interval '1 second';
+  every  CONSTANT numeric := (plan->>'every')::numeric;
+  free   CONSTANT boolean := (plan->>'free')::boolean;
+  base   CONSTANT timestamptz := coalesce(anchor, timestamptz 'epoch');
+  day    date;
+  opens  timestamp;   -- the local day's limits
+  shuts  timestamp;
+  before interval;    -- how far the clocks are ahead, before and after a change near this day
+  behind interval;
+  change timestamp;   -- the change, in UTC
+  best   timestamptz;
+  again  boolean := false;
+BEGIN
+  IF every IS NOT NULL THEN
+    RETURN base + make_interval(secs => (every * (floor(extract(epoch FROM after - base) / every) + 1))::float8);
+  END IF;
+  day := (after AT TIME ZONE zone)::date;
+  -- After a change of clocks, times of the day before may have moved into this one.
+  IF zone_offset(zone, after - interval '2 days') <> zone_offset(zone, after + interval '2 days') THEN
+    day := day - 2;
+  END IF;
+  LOOP
+    day := next_day(plan, day);
+    IF day IS NULL THEN
+      RETURN best;
+    END IF;
+    opens := day;
+    shuts := opens + interval '1 day';
+    -- No zone is further than 16 hours from UTC.
+    before := zone_offset(zone, (opens - interval '16 hours') AT TIME ZONE 'UTC');
+    behind := zone_offset(zone, (shuts + interval '16 hours') AT TIME ZONE 'UTC');
+    IF before = behind THEN
+      best := least(best, tick_between(plan, since, opens, shuts, before));
+    ELSE
+      change := clock_change(zone, (opens - interval '16 hours') AT TIME ZONE 'UTC', (shuts + interval '16 hours') AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+      -- Local times before the change, and those after it. In a fold some are in both; in a gap some are in neither.
+      best := least(best,
+        tick_between(plan, since, opens, least(shuts, change + CASE WHEN fold = 'last' AND NOT free THEN least(before, behind) ELSE before END), before),
+        tick_between(plan, since, greatest(opens, change + CASE WHEN fold = 'first' AND NOT free THEN greatest(before, behind) ELSE behind END), shuts, behind),
+        -- Times within a gap, moved by its length: as if the clocks had not changed yet.
+        CASE WHEN gap = 'shift' AND NOT free THEN
+          tick_between(plan, since, greatest(opens, change + before), least(shuts, change + behind), before) END);
+    END IF;
+    IF best IS NOT NULL AND (again OR before = behind) THEN
+      RETURN best;
+    END IF;
+    -- What was moved over midnight may be later than the first tick of the next day.
+    again := best IS NOT NULL;
+    day := day + 1;
+  END LOOP;
+END $$;
+
+--
+-- Name: FUNCTION next_tick_of(plan jsonb, zone text, after timestamp with time zone, gap text, fold text, anchor timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.next_tick_of(plan jsonb, zone text, after timestamp with time zone, gap text, fold text, anchor timestamp with time zone) IS 'Private: next_tick() of a rule that was parsed already. Locks nothing.';
+
+--
+-- Name: next_time(jsonb, timestamp without time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.next_time(plan jsonb, at timestamp without time zone) RETURNS timestamp without time zone
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  seconds CONSTANT bigint  := (plan->>'s')::bigint;
+  minutes CONSTANT bigint  := (plan->>'m')::bigint;
+  hours   CONSTANT bigint  := (plan->>'h')::bigint;
+  h integer := extract(hour FROM at)::integer;
+  m integer := extract(minute FROM at)::integer;
+  s integer := next_bit(seconds, extract(second FROM at)::integer);
+BEGIN
+  IF (hours >> h) & 1 = 0 OR (minutes >> m) & 1 = 0 OR s IS NULL THEN
+    s := next_bit(seconds, 0);
+    m := CASE WHEN (hours >> h) & 1 = 1 THEN next_bit(minutes, m + CASE WHEN (minutes >> m) & 1 = 1 THEN 1 ELSE 0 END) END;
+    IF m IS NULL THEN
+      m := next_bit(minutes, 0);
+      h := next_bit(hours, h + CASE WHEN (hours >> h) & 1 = 1 THEN 1 ELSE 0 END);
+      IF h IS NULL THEN
+        RETURN NULL;
+      END IF;
+    END IF;
+  END IF;
+  RETURN date_trunc('day', at) + make_interval(hours => h, mins => m, secs => s);
+END $$;
+
+--
+-- Name: FUNCTION next_time(plan jsonb, at timestamp without time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.next_time(plan jsonb, at timestamp without time zone) IS 'Private: the first time of a cron plan on the day of a whole second, not before it, or null. Locks nothing.';
+
+--
 -- Name: options_check(text, text, integer, timestamp with time zone, interval, integer, jsonb, interval); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -977,6 +1690,198 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.options_check(kind text, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval) IS 'Private. Refuses (22023) options of an enqueue that are out of range. Locks nothing.';
+
+--
+-- Name: pause_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.pause_schedule(name text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one schedules := schedule_named(name);
+BEGIN
+  UPDATE schedules s SET paused = true, next_at = NULL, changed_at = clock() WHERE s.id = one.id AND NOT s.paused;
+END $$;
+
+--
+-- Name: FUNCTION pause_schedule(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.pause_schedule(name text) IS 'Stops a schedule until it is resumed; its ticks meanwhile are dropped. Harmless if it is paused. Locks its row. Errors: MR002, 55P03.';
+
+--
+-- Name: policy_check(text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.policy_check(gap text, fold text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF gap IS NULL OR gap NOT IN ('skip', 'shift') THEN
+    PERFORM refuse('gap', format('is %s; allowed are skip and shift', coalesce(quote_literal(left(gap, 64)), 'null')));
+  END IF;
+  IF fold IS NULL OR fold NOT IN ('first', 'last', 'both') THEN
+    PERFORM refuse('fold', format('is %s; allowed are first, last and both', coalesce(quote_literal(left(fold, 64)), 'null')));
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION policy_check(gap text, fold text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.policy_check(gap text, fold text) IS 'Private. Refuses (22023) what is no policy for changes of clocks. Locks nothing.';
+
+--
+-- Name: preview_ticks(text, text, timestamp with time zone, integer, text, text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.preview_ticks(rule text, zone text, since timestamp with time zone, most integer DEFAULT 20, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(tick timestamp with time zone, local text, note text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  plan  CONSTANT jsonb := rule_parse(rule);
+  free  CONSTANT boolean := coalesce((plan->>'free')::boolean, true);
+  one   timestamptz := since;
+  wall  timestamp;
+  hop   interval;   -- how much the clocks change near this tick: above zero is a gap
+  fires boolean;
+  shown integer := 0;
+BEGIN
+  PERFORM zone_check(zone);
+  PERFORM policy_check(gap, fold);
+  PERFORM since_check('from', since);
+  PERFORM since_check('anchor', coalesce(anchor, since));
+  IF most IS NULL OR most NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse('count', format('is %s; allowed is 1 to 1000', coalesce(most::text, 'null')));
+  END IF;
+  WHILE shown < most LOOP
+    -- Everything that any policy would fire; then what this one makes of it.
+    one := next_tick_of(plan, zone, one, 'shift', 'both', anchor);
+    EXIT WHEN one IS NULL;
+    wall := one AT TIME ZONE zone;
+    fires := next_tick_of(plan, zone, one - interval '1 second', gap, fold, anchor) = one;
+    hop := zone_offset(zone, one + interval '4 hours') - zone_offset(zone, one - interval '4 hours');
+    tick := CASE WHEN fires THEN one END;
+    note := '';
+    IF plan ? 'every' OR free OR hop = interval '0' THEN
+      NULL;
+    ELSIF hop > interval '0' AND next_time(plan, wall) IS DISTINCT FROM wall THEN
+      wall := wall - hop;
+      note := CASE WHEN fires THEN 'moved: this local time does not exist on this day' ELSE 'dropped: this local time does not exist on this day' END;
+    ELSIF hop < interval '0' AND (one - hop) AT TIME ZONE zone = wall THEN
+      note := CASE WHEN fires THEN 'the first of two' ELSE 'dropped: the first of two' END;
+    ELSIF hop < interval '0' AND (one + hop) AT TIME ZONE zone = wall THEN
+      note := CASE WHEN fires THEN 'the second of two' ELSE 'dropped: the second of two' END;
+    END IF;
+    local := to_char(wall, 'Dy YYYY-MM-DD HH24:MI:SS');
+    IF fires OR note <> '' THEN
+      RETURN NEXT;
+    END IF;
+    IF fires THEN
+      shown := shown + 1;
+    END IF;
+  END LOOP;
+END $$;
+
+--
+-- Name: FUNCTION preview_ticks(rule text, zone text, since timestamp with time zone, most integer, gap text, fold text, anchor timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.preview_ticks(rule text, zone text, since timestamp with time zone, most integer, gap text, fold text, anchor timestamp with time zone) IS 'The next ticks of a rule after a time, so many of those that fire, each with the local time that the rule names and what a change of clocks did to it; tick is null for
+one that is dropped. Anyone may call it; locks nothing. Errors: 22023.';
+
+--
+-- Name: put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamp with time zone, text, integer, integer, jsonb, interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.put_schedule(name text, rule text, kind text, args jsonb DEFAULT '{}'::jsonb, zone text DEFAULT 'UTC'::text, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, misfire text DEFAULT 'one'::text, misfire_max integer DEFAULT 100, grace interval DEFAULT '00:01:00'::interval, jitter interval DEFAULT '00:00:00'::interval, exclusive text DEFAULT 'no'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  old  schedules;
+  made schedules;
+  tick timestamptz;
+BEGIN
+  IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('name', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(name)::text, 'no')));
+  END IF;
+  IF misfire IS NULL OR misfire NOT IN ('skip', 'one', 'all') THEN
+    PERFORM refuse('misfire', format('is %s; allowed are skip, one and all', coalesce(quote_literal(left(misfire, 64)), 'null')));
+  END IF;
+  IF misfire_max IS NULL OR misfire_max NOT BETWEEN 1 AND 100 THEN
+    PERFORM refuse('misfire_max', format('is %s; allowed is 1 to 100', coalesce(misfire_max::text, 'null')));
+  END IF;
+  IF grace IS NULL OR grace NOT BETWEEN interval '1 second' AND interval '365 days' THEN
+    PERFORM refuse('grace', format('is %s; allowed is 1 second to 365 days', coalesce(grace::text, 'null')));
+  END IF;
+  IF jitter IS NULL OR jitter NOT BETWEEN interval '0' AND interval '1 day' THEN
+    PERFORM refuse('jitter', format('is %s; allowed is 0 to 1 day', coalesce(jitter::text, 'null')));
+  END IF;
+  IF exclusive IS NULL OR exclusive NOT IN ('no', 'skip', 'queue') THEN
+    PERFORM refuse('exclusive', format('is %s; allowed are no, skip and queue', coalesce(quote_literal(left(exclusive, 64)), 'null')));
+  END IF;
+  PERFORM options_check(kind, queue, priority, anchor, NULL, max_attempts, backoff, timeout);
+  PERFORM args_check(args);
+  PERFORM zone_check(zone);
+  PERFORM policy_check(gap, fold);
+
+  -- Two that make the same schedule at once take turns.
+  PERFORM pg_advisory_xact_lock(hashtextextended(current_schema() || chr(2) || name, 0));
+  SELECT * INTO old FROM schedules s WHERE s.name = put_schedule.name FOR UPDATE;
+  made := old;
+  made.rule := rule; made.plan := rule_parse(rule); made.zone := zone; made.gap := gap; made.fold := fold; made.jitter := jitter;
+  made.anchor := coalesce(anchor, old.anchor, clock());
+  made.misfire := misfire; made.misfire_max := misfire_max; made.grace := grace; made.exclusive := exclusive;
+  made.kind := kind; made.args := args; made.queue := queue; made.priority := priority;
+  made.max_attempts := max_attempts; made.backoff := backoff; made.timeout := timeout;
+  IF made = old THEN
+    RETURN 'unchanged';
+  END IF;
+  -- Refuses what is no rule, and one that never fires. Never again before a tick that was fired: the record of ticks is
+  -- bounded, and clocks can be set back.
+  tick := tick_after(made, greatest(clock(), old.last_tick));
+  IF tick IS NULL THEN
+    PERFORM refuse('rule', format('"%s" never fires after now', left(rule, 200)));
+  END IF;
+  IF old.id IS NULL THEN
+    INSERT INTO schedules AS s (name, rule, plan, zone, gap, fold, anchor, jitter, misfire, misfire_max, grace, exclusive, kind, args, queue,
+                                priority, max_attempts, backoff, timeout, next_tick)
+    VALUES (name, rule, made.plan, zone, gap, fold, made.anchor, jitter, misfire, misfire_max, grace, exclusive, kind, args, queue,
+            priority, max_attempts, backoff, timeout, tick)
+    RETURNING s.* INTO made;
+  ELSE
+    -- Another time plan starts anew from now; any other change leaves the next tick as it is.
+    IF (made.rule, made.zone, made.gap, made.fold, made.anchor) IS DISTINCT FROM (old.rule, old.zone, old.gap, old.fold, old.anchor) THEN
+      made.next_tick := tick;
+      made.owed_tick := NULL;
+    END IF;
+    UPDATE schedules s
+    SET rule = made.rule, plan = made.plan, zone = made.zone, gap = made.gap, fold = made.fold, anchor = made.anchor, jitter = made.jitter,
+        misfire = made.misfire, misfire_max = made.misfire_max, grace = made.grace, exclusive = made.exclusive, kind = made.kind,
+        args = made.args, queue = made.queue, priority = made.priority, max_attempts = made.max_attempts, backoff = made.backoff,
+        timeout = made.timeout, next_tick = made.next_tick, owed_tick = made.owed_tick, problem = NULL, changed_at = clock()
+    WHERE s.id = old.id;
+  END IF;
+  UPDATE schedules s SET next_at = CASE WHEN NOT s.paused THEN tick_at(made, made.next_tick) END WHERE s.id = made.id;
+  PERFORM pg_notify(schedules_channel(), '');
+  RETURN CASE WHEN old.id IS NULL THEN 'created' ELSE 'changed' END;
+END $$;
+
+--
+-- Name: FUNCTION put_schedule(name text, rule text, kind text, args jsonb, zone text, gap text, fold text, misfire text, misfire_max integer, grace interval, jitter interval, exclusive text, anchor timestamp with time zone, queue text, priority integer, max_attempts integer, backoff jsonb, timeout interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.put_schedule(name text, rule text, kind text, args jsonb, zone text, gap text, fold text, misfire text, misfire_max integer, grace interval, jitter interval, exclusive text, anchor timestamp with time zone, queue text, priority integer, max_attempts integer, backoff jsonb, timeout interval) IS 'Makes the schedule of this name so, in the caller''s transaction: returns ''created'', ''changed'' or ''unchanged''. rule: see rule_parse(). gap (skip, shift) and fold (first, last, both):
+what becomes of local times that a change of clocks leaves out or repeats. misfire: which of the ticks that are later than grace (and jitter) are made up for: skip, one (the latest) or all (the latest
+misfire_max). jitter: each tick is fired up to so much later, spread evenly. exclusive: while the task of the tick before is live, a tick is dropped (skip) or waits for its end (queue, at most one).
+anchor: where intervals count from; default: when the schedule was made. args: {{tick}} in any text becomes the tick''s time. The others as in enqueue().
+Anyone who may write schedules may call it. Locks the schedule''s name until commit. Errors: 22023.';
 
 --
 -- Name: record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1150,6 +2055,33 @@ COMMENT ON FUNCTION millrace.rescue(most integer) IS 'Private, for workers, in t
 Any number may run at once (dead workers are taken FOR UPDATE SKIP LOCKED). Locks those workers'' rows, then tasks (SKIP LOCKED), then leases. Returns how many workers and tasks.';
 
 --
+-- Name: resume_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.resume_schedule(name text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one schedules := schedule_named(name);
+BEGIN
+  IF one.paused THEN
+    one.next_tick := tick_after(one, greatest(clock(), one.last_tick));
+    UPDATE schedules s
+    SET paused = false, owed_tick = NULL, next_tick = one.next_tick, next_at = tick_at(one, one.next_tick), changed_at = clock()
+    WHERE s.id = one.id;
+    PERFORM pg_notify(schedules_channel(), '');
+  END IF;
+  RETURN one.next_tick;
+END $$;
+
+--
+-- Name: FUNCTION resume_schedule(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.resume_schedule(name text) IS 'Lets a paused schedule go on with its first tick after now, which is returned. Harmless if it is not paused. Locks its row. Errors: MR002, 55P03.';
+
+--
 -- Name: retry(bigint); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1210,6 +2142,148 @@ $$;
 COMMENT ON FUNCTION millrace.retry_delay(backoff jsonb, attempt integer) IS 'How long to wait after this attempt failed: the policy''s delay, cut to its cap, times 1 ± jitter. null is {"type": "exponential", "base": 15, "cap": 3600, "multiplier": 2, "jitter": 0.15}. Anyone may call it; locks nothing.';
 
 --
+-- Name: rule_parse(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.rule_parse(rule text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  words text[];
+  part  text[];
+  total numeric := 0;
+  cron  text;
+BEGIN
+  IF rule IS NULL OR octet_length(rule) NOT BETWEEN 1 AND 256 THEN
+    PERFORM refuse('rule', format('has %s bytes; allowed are 1 to 256', coalesce(octet_length(rule)::text, 'no')));
+  END IF;
+  words := regexp_split_to_array(btrim(rule, E' \t\r\n'), '\s+');
+  IF lower(words[1]) = 'every' THEN
+    IF cardinality(words) <> 2 OR words[2] !~ '^([0-9]{1,9}[smhdw])+$' THEN
+      PERFORM refuse('rule', format('is "%s"; allowed after every is a duration such as 90s, 1h30m or 2d', left(rule, 64)));
+    END IF;
+    FOR part IN SELECT regexp_matches(words[2], '([0-9]+)([smhdw])', 'g') LOOP
+      total := total + part[1]::numeric * CASE part[2] WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 WHEN 'd' THEN 86400 ELSE 604800 END;
+    END LOOP;
+    IF total NOT BETWEEN 1 AND 31622400 THEN
+      PERFORM refuse('rule', format('is every %s seconds; allowed is 1 second to 366 days', total));
+    END IF;
+    RETURN jsonb_build_object('every', total);
+  END IF;
+  IF words[1] LIKE '@%' THEN
+    cron := CASE WHEN cardinality(words) = 1 THEN
+      CASE lower(words[1]) WHEN '@hourly' THEN '0 * * * *' WHEN '@daily' THEN '0 0 * * *' WHEN '@midnight' THEN '0 0 * * *'
+                           WHEN '@weekly' THEN '0 0 * * 0' WHEN '@monthly' THEN '0 0 1 * *'
+                           WHEN '@yearly' THEN '0 0 1 1 *' WHEN '@annually' THEN '0 0 1 1 *' END END;
+    IF cron IS NULL THEN
+      PERFORM refuse('rule', format('is "%s"; allowed are @hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually', left(rule, 64)));
+    END IF;
+    words := string_to_array(cron, ' ');
+  END IF;
+  IF cardinality(words) NOT IN (5, 6) THEN
+    PERFORM refuse('rule', format('has %s fields; allowed are 5 (minute, hour, day of month, month, weekday), or 6 with seconds first', cardinality(words)));
+  END IF;
+  IF cardinality(words) = 5 THEN
+    words := '0'::text || words;
+  END IF;
+  RETURN cron_parse(words);
+END $_$;
+
+--
+-- Name: FUNCTION rule_parse(rule text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.rule_parse(rule text) IS 'Reads a rule and returns its plan, which only next_tick_of() understands. A rule is a cron of 5 fields, or 6 with seconds first (values, ranges, steps, lists,
+names such as MON and JAN, ? for *, L, LW, 15W, MON#2, FRIL), @hourly to @yearly, or an interval such as every 1h30m. Anyone may call it; locks nothing.
+Errors: 22023, with the field, the value and what is allowed; also for a rule that can never fire.';
+
+--
+-- Name: run_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.run_schedule(name text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one  schedules := schedule_named(name);
+  task bigint;
+BEGIN
+  task := enqueue_tick(one, clock());
+  UPDATE schedules s SET last_task = task WHERE s.id = one.id;
+  RETURN task;
+END $$;
+
+--
+-- Name: FUNCTION run_schedule(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.run_schedule(name text) IS 'Adds a task of this schedule now, beside its ticks and also while it is paused; returns its id. {{tick}} is the time of the call. Locks the schedule''s row. Errors: MR002, 55P03.';
+
+--
+-- Name: schedule_named(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.schedule_named(name text) RETURNS millrace.schedules
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  found_one schedules;
+BEGIN
+  SELECT * INTO found_one FROM schedules s WHERE s.name = schedule_named.name FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no schedule "%s"', left(schedule_named.name, 128));
+  END IF;
+  RETURN found_one;
+END $$;
+
+--
+-- Name: FUNCTION schedule_named(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.schedule_named(name text) IS 'Private: a schedule, its row locked until commit. Errors: MR002, 55P03.';
+
+--
+-- Name: schedules_channel(); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.schedules_channel() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 'millrace_s_' || to_hex(hashtextextended(current_schema(), 0))
+$$;
+
+--
+-- Name: FUNCTION schedules_channel(); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.schedules_channel() IS 'Private, for workers: the NOTIFY channel that tells that schedules were changed. Locks nothing.';
+
+--
+-- Name: since_check(text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.since_check(field text, since timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF since IS NULL OR NOT (since >= timestamptz '1900-01-01 00:00+00' AND since < timestamptz '9999-01-01 00:00+00') THEN
+    PERFORM refuse(field, format('is %s; allowed are the years 1900 to 9998', coalesce(since::text, 'null')));
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION since_check(field text, since timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.since_check(field text, since timestamp with time zone) IS 'Private. Refuses (22023) a time from which ticks cannot be counted. Locks nothing.';
+
+--
 -- Name: stats(); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1243,6 +2317,127 @@ $$;
 COMMENT ON FUNCTION millrace.stats() IS 'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
 
 --
+-- Name: tick_after(millrace.schedules, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tick_after(schedule millrace.schedules, after timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT next_tick_of(schedule.plan, schedule.zone, after, schedule.gap, schedule.fold, schedule.anchor)
+$$;
+
+--
+-- Name: FUNCTION tick_after(schedule millrace.schedules, after timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tick_after(schedule millrace.schedules, after timestamp with time zone) IS 'Private: the first tick of a schedule after a time. Locks nothing.';
+
+--
+-- Name: tick_at(millrace.schedules, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tick_at(schedule millrace.schedules, tick timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Every worker must find the same jitter for a tick, so it is drawn from a hash.
+  SELECT tick + schedule.jitter * ((hashint8extended(schedule.id, extract(epoch FROM tick)::bigint) & 1048575) / 1048576.0)
+$$;
+
+--
+-- Name: FUNCTION tick_at(schedule millrace.schedules, tick timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tick_at(schedule millrace.schedules, tick timestamp with time zone) IS 'Private: when a tick of a schedule is to be fired, its jitter included. Locks nothing.';
+
+--
+-- Name: tick_between(jsonb, timestamp with time zone, timestamp without time zone, timestamp without time zone, interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tick_between(plan jsonb, since timestamp with time zone, low timestamp without time zone, high timestamp without time zone, ahead interval) RETURNS timestamp with time zone
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  local timestamp := greatest(low, (since AT TIME ZONE 'UTC') + ahead);
+BEGIN
+  IF local >= high THEN
+    RETURN NULL;
+  END IF;
+  local := next_time(plan, local);
+  IF local >= high THEN
+    RETURN NULL;
+  END IF;
+  RETURN (local - ahead) AT TIME ZONE 'UTC';
+END $$;
+
+--
+-- Name: FUNCTION tick_between(plan jsonb, since timestamp with time zone, low timestamp without time zone, high timestamp without time zone, ahead interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tick_between(plan jsonb, since timestamp with time zone, low timestamp without time zone, high timestamp without time zone, ahead interval) IS 'Private: the first tick, not before since, among the local times from low to high of one day, whose clocks are ahead of UTC by so much; or null. Locks nothing.';
+
+--
+-- Name: ticks_between(text, text, timestamp with time zone, timestamp with time zone, text, text, timestamp with time zone, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.ticks_between(rule text, zone text, since timestamp with time zone, until timestamp with time zone, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 1000) RETURNS SETOF timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  plan CONSTANT jsonb := rule_parse(rule);
+  tick timestamptz := since;
+BEGIN
+  PERFORM zone_check(zone);
+  PERFORM policy_check(gap, fold);
+  PERFORM since_check('since', since);
+  PERFORM since_check('anchor', coalesce(anchor, since));
+  IF until IS NULL OR most IS NULL OR most NOT BETWEEN 1 AND 100000 THEN
+    PERFORM refuse(CASE WHEN until IS NULL THEN 'until' ELSE 'most' END,
+                   CASE WHEN until IS NULL THEN 'is null; allowed is any time' ELSE format('is %s; allowed is 1 to 100000', coalesce(most::text, 'null')) END);
+  END IF;
+  FOR i IN 1..most LOOP
+    tick := next_tick_of(plan, zone, tick, gap, fold, anchor);
+    EXIT WHEN tick IS NULL OR tick > until;
+    RETURN NEXT tick;
+  END LOOP;
+END $$;
+
+--
+-- Name: FUNCTION ticks_between(rule text, zone text, since timestamp with time zone, until timestamp with time zone, gap text, fold text, anchor timestamp with time zone, most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.ticks_between(rule text, zone text, since timestamp with time zone, until timestamp with time zone, gap text, fold text, anchor timestamp with time zone, most integer) IS 'The ticks of a rule after since and not after until, at most so many; see next_tick(). Anyone may call it; locks nothing. Errors: 22023.';
+
+--
+-- Name: ticks_within(millrace.schedules, timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.ticks_within(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer) RETURNS timestamp with time zone[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  ticks timestamptz[] := '{}';
+  tick  timestamptz   := since;
+BEGIN
+  WHILE cardinality(ticks) < most LOOP
+    tick := tick_after(schedule, tick);
+    EXIT WHEN tick IS NULL OR tick > until;
+    ticks := ticks || tick;
+  END LOOP;
+  RETURN ticks;
+END $$;
+
+--
+-- Name: FUNCTION ticks_within(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.ticks_within(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer) IS 'Private: the first ticks of a schedule after since and not after until, at most so many. Locks nothing.';
+
+--
 -- Name: tidy(interval); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1263,6 +2458,27 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+
+--
+-- Name: tidy_ticks(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tidy_ticks(schedule bigint, keep integer DEFAULT 1000) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  DELETE FROM schedule_ticks k
+  WHERE k.schedule = tidy_ticks.schedule
+    AND k.tick <= (SELECT o.tick FROM schedule_ticks o WHERE o.schedule = tidy_ticks.schedule ORDER BY o.tick DESC OFFSET keep LIMIT 1)
+$$;
+
+--
+-- Name: FUNCTION tidy_ticks(schedule bigint, keep integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tidy_ticks(schedule bigint, keep integer) IS 'Private: forgets all but the latest ticks of a schedule, whose row the caller has locked.';
 
 --
 -- Name: unsettled(uuid, bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1368,6 +2584,56 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
+
+--
+-- Name: zone_check(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.zone_check(zone text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+  IF zone = 'UTC' THEN
+    RETURN;
+  END IF;
+  -- PostgreSQL would also take an abbreviation, or make up a zone from any "ABC5". A name with a slash is neither, so to
+  -- try it is enough; any other is looked up in the list, which takes some 50 ms.
+  IF zone ~ '^[A-Za-z]+/[A-Za-z0-9_/+-]+$' THEN
+    BEGIN
+      PERFORM clock() AT TIME ZONE zone;
+      RETURN;
+    EXCEPTION WHEN invalid_parameter_value THEN
+      NULL;
+    END;
+  ELSIF EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = zone_check.zone) THEN
+    RETURN;
+  END IF;
+  PERFORM refuse('zone', format('is %s, which is no time zone that this server knows; allowed are IANA names such as Europe/Berlin (see pg_timezone_names)',
+                                coalesce('"' || left(zone, 64) || '"', 'null')));
+END $_$;
+
+--
+-- Name: FUNCTION zone_check(zone text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.zone_check(zone text) IS 'Private. Refuses (22023) what is no name of a time zone. Locks nothing.';
+
+--
+-- Name: zone_offset(text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.zone_offset(zone text, at timestamp with time zone) RETURNS interval
+    LANGUAGE sql STABLE
+    AS $$
+  SELECT (at AT TIME ZONE zone) - (at AT TIME ZONE 'UTC')
+$$;
+
+--
+-- Name: FUNCTION zone_offset(zone text, at timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.zone_offset(zone text, at timestamp with time zone) IS 'Private: how far a zone''s clocks are ahead of UTC. Locks nothing.';
 
 --
 -- Name: cancel_requests; Type: TABLE; Schema: millrace; Owner: -
@@ -1572,6 +2838,38 @@ CREATE VIEW millrace.running_tasks AS
 COMMENT ON VIEW millrace.running_tasks IS 'Tasks in a lease, with the worker that holds it.';
 
 --
+-- Name: schedule_ticks; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.schedule_ticks (
+    schedule bigint NOT NULL,
+    tick timestamp with time zone NOT NULL,
+    outcome text NOT NULL,
+    task bigint,
+    fired_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    CONSTRAINT schedule_ticks_outcome_check CHECK ((outcome = ANY (ARRAY['enqueued'::text, 'missed'::text, 'held'::text, 'replaced'::text])))
+);
+
+--
+-- Name: TABLE schedule_ticks; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.schedule_ticks IS 'What became of each tick, at least the latest 1000 per schedule: enqueued (as task), missed (by the misfire policy; with all those before it that are not named), held (the previous task was live), replaced (owed, then a later tick came).';
+
+--
+-- Name: schedules_id_seq; Type: SEQUENCE; Schema: millrace; Owner: -
+--
+
+ALTER TABLE millrace.schedules ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.schedules_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
 -- Name: settings; Type: TABLE; Schema: millrace; Owner: -
 --
 
@@ -1691,6 +2989,27 @@ ALTER TABLE ONLY millrace.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
 
 --
+-- Name: schedule_ticks schedule_ticks_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.schedule_ticks
+    ADD CONSTRAINT schedule_ticks_pkey PRIMARY KEY (schedule, tick);
+
+--
+-- Name: schedules schedules_name_key; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.schedules
+    ADD CONSTRAINT schedules_name_key UNIQUE (name);
+
+--
+-- Name: schedules schedules_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.schedules
+    ADD CONSTRAINT schedules_pkey PRIMARY KEY (id);
+
+--
 -- Name: settings settings_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 --
 
@@ -1724,6 +3043,12 @@ ALTER TABLE ONLY millrace.worker_sessions
 
 ALTER TABLE ONLY millrace.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+--
+-- Name: schedules_due; Type: INDEX; Schema: millrace; Owner: -
+--
+
+CREATE INDEX schedules_due ON millrace.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
 
 --
 -- Name: tasks_dead; Type: INDEX; Schema: millrace; Owner: -
