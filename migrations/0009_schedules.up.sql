@@ -305,7 +305,7 @@ BEGIN
   SELECT * INTO old FROM schedules s WHERE s.name = put_schedule.name FOR UPDATE;
   made := old;
   made.rule := rule; made.plan := rule_parse(rule); made.zone := zone; made.gap := gap; made.fold := fold; made.jitter := jitter;
-  made.anchor := coalesce(anchor, old.anchor, clock());
+  made.anchor := coalesce(anchor, old.anchor, date_trunc('second', clock()));
   made.misfire := misfire; made.misfire_max := misfire_max; made.grace := grace; made.exclusive := exclusive;
   made.kind := kind; made.args := args; made.queue := queue; made.priority := priority;
   made.max_attempts := max_attempts; made.backoff := backoff; made.timeout := timeout;

@@ -171,7 +171,7 @@ TEST_CASE("to put a schedule again changes only what differs") {
   CHECK(stage.schema.number("SELECT count(*) FROM schedules") == 1);
 }
 
-TEST_CASE("a clock that was set back fires no tick again") {
+TEST_CASE("rule 23: a clock that was set back fires no tick again") {
   Stage stage;
   stage.put("'* * * * *', 'k'");
   stage.fire_at("2026-11-20 12:02:00+00");
