@@ -170,7 +170,7 @@ TEST_CASE("bad input to schedule is one line with exit code 2, and nothing is st
   for (const auto& [rest, message] : cases) {
     Words words{"schedule", "create", "s"};
     words.insert(words.end(), rest.begin(), rest.end());
-    CAPTURE(message);
+    INFO(words.back());
     check_refused(run(schema, words), 2, message);
   }
   check_refused(run(schema, {"schedule", "preview", "* * * * *", "--count", "0"}), 2, "count is 0; allowed is 1 to 1000");

@@ -134,7 +134,9 @@ TEST_CASE("each malformed rule is refused: the field, the value, what is allowed
       {"0 0 31 4,6,9,11 *", "rule names day 31 of months that have at most 30, so it would never fire"},
       {"0 0 31W 2 *", "rule names day 31W of months that have at most 29, so it would never fire"},
   };
-  for (const auto& [rule, message] : cases) {
+  for (const auto& one : cases) {
+    const char* rule = one.first;
+    const std::string message = one.second;
     CAPTURE(rule);
     CHECK(refusal(schema, fmt::format("SELECT next_tick({}, 'UTC', now())", quote_literal(rule))) == message);
     CHECK(refusal(schema, fmt::format("SELECT put_schedule('s', {}, 'k')", quote_literal(rule))) == message);
