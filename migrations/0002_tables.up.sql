@@ -95,6 +95,16 @@ CREATE TABLE cancel_requests (
 );
 COMMENT ON TABLE cancel_requests IS 'Private. Running tasks that somebody asked to cancel. While a task runs, only its worker and rescue write its row.';
 
+-- Settling looks whether this table holds anything, once per batch: plain tasks pay for no more.
+CREATE TABLE waits (
+  task       bigint      NOT NULL,
+  id         bigint      GENERATED ALWAYS AS IDENTITY,
+  follow     boolean     NOT NULL,
+  expires_at timestamptz NOT NULL,
+  PRIMARY KEY (task, id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE waits IS 'Private. Who waits for a task''s end, or (follow) for its progress too; renewed while they wait.';
+
 CREATE TABLE task_stats (
   minute    timestamptz NOT NULL,
   queue     text        NOT NULL,

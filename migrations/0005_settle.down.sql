@@ -8,6 +8,8 @@ DROP FUNCTION retry_delay(jsonb, integer);
 DROP FUNCTION complete_task(bigint, bigint, jsonb);
 DROP FUNCTION assert_lease(bigint, bigint);
 DROP FUNCTION complete(uuid, bigint[], tid[], bigint[], jsonb[], bigint[], boolean);
+DROP FUNCTION tell_waits(bigint[]);
+DROP FUNCTION task_channel(bigint);
 DROP FUNCTION drop_leases(uuid, bigint[]);
 DROP FUNCTION unsettled(uuid, bigint[], bigint[]);
 DELETE FROM migrations WHERE version = 5;

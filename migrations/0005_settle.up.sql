@@ -34,6 +34,27 @@ END $$;
 COMMENT ON FUNCTION drop_leases(uuid, bigint[]) IS
   'Private, for workers: deletes leases whose every task was settled in an earlier transaction. Locks those lease rows.';
 
+CREATE FUNCTION task_channel(task bigint) RETURNS text
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT 'millrace_' || to_hex(hashtextextended(current_schema() || chr(2) || task, 0))
+$$;
+COMMENT ON FUNCTION task_channel(bigint) IS
+  'The NOTIFY channel that tells those who wait for a task to look again. Anyone may call it; locks nothing.';
+
+CREATE FUNCTION tell_waits(ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off
+AS $$
+BEGIN
+  -- Above READ COMMITTED a wait that began meanwhile cannot be seen, so everybody is told.
+  PERFORM pg_notify(task_channel(u.id), '') FROM unnest(ids) AS u (id)
+  WHERE current_setting('transaction_isolation') <> 'read committed'
+     OR EXISTS (SELECT FROM waits w WHERE w.task = u.id AND w.expires_at > clock());
+END $$;
+COMMENT ON FUNCTION tell_waits(bigint[]) IS
+$c$Private. Notifies those who wait for these tasks. To be called in a statement after the one that ended them, so that it sees waits that began
+while that ran. Takes the cluster's NOTIFY lock at commit, and only if somebody waits.$c$;
+
 CREATE FUNCTION complete(
   worker  uuid,
   ids     bigint[],
@@ -82,6 +103,9 @@ BEGIN
       RETURN QUERY SELECT * FROM unsettled(complete.worker, ids, leases);
     END IF;
   END IF;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
   IF cardinality(done) > 0 THEN
     DELETE FROM leases l WHERE l.id = ANY (done) AND l.worker = complete.worker;
   END IF;
@@ -115,6 +139,9 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE = format('task %s is not running under lease %s', task, lease),
       HINT = 'It was rescued and runs, or ran, elsewhere: roll back.';
+  END IF;
+  IF current_setting('transaction_isolation') <> 'read committed' OR EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ARRAY[task]);
   END IF;
 END $$;
 COMMENT ON FUNCTION complete_task(bigint, bigint, jsonb) IS
@@ -198,6 +225,9 @@ BEGIN
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
   SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
   RETURN QUERY SELECT u.id, u.verdict, NULL::status, NULL::timestamptz FROM unsettled(fail.worker, ids, leases) u;
 END $$;
 COMMENT ON FUNCTION fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean) IS
@@ -247,6 +277,9 @@ BEGIN
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
   SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
   RETURN QUERY SELECT * FROM unsettled(release.worker, ids, leases);
 END $$;
 COMMENT ON FUNCTION release(uuid, bigint[], bigint[], interval, text, boolean) IS

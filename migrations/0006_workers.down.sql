@@ -6,6 +6,8 @@ DROP FUNCTION record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], b
 DROP FUNCTION deregister_worker(uuid);
 DROP FUNCTION rescue(integer);
 DROP FUNCTION heartbeat(uuid, bigint[]);
+DROP FUNCTION cancellations(uuid);
+DROP FUNCTION worker_channel(uuid);
 DROP FUNCTION give_back(bigint, boolean, boolean);
 DROP FUNCTION want_wakes(uuid, boolean);
 DROP FUNCTION attach_session(uuid);

@@ -86,6 +86,9 @@ BEGIN
     SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
   SELECT count(*) INTO moved FROM given;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(lease.task_ids);
+  END IF;
   DELETE FROM leases l WHERE l.id = lease_id
     AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running');
   RETURN moved;
@@ -94,6 +97,22 @@ COMMENT ON FUNCTION give_back(bigint, boolean, boolean) IS
 $c$Private: makes the running tasks of a lease claimable again and drops the lease once none runs. began: the tasks may have begun, so the
 attempt counts and they go to the lane of suspects; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
 moved. Locks those tasks (held ones are stepped over), then the lease.$c$;
+
+CREATE FUNCTION worker_channel(worker uuid) RETURNS text
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT 'millrace_' || to_hex(hashtextextended(current_schema() || chr(3) || worker, 0))
+$$;
+COMMENT ON FUNCTION worker_channel(uuid) IS
+  'Private. The NOTIFY channel that tells a worker to look which of its running tasks somebody asked to cancel. Locks nothing.';
+
+CREATE FUNCTION cancellations(worker uuid) RETURNS bigint[]
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET jit = off
+AS $$
+  SELECT ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = cancellations.worker AND t.status = 'running')
+$$;
+COMMENT ON FUNCTION cancellations(uuid) IS
+  'Private, for workers: which of its running tasks somebody asked to cancel. Locks nothing.';
 
 CREATE FUNCTION heartbeat(worker uuid, named bigint[])
 RETURNS TABLE (registered boolean, lost bigint[], cancelled bigint[], suspects text[])
@@ -117,7 +136,7 @@ BEGIN
   END LOOP;
   RETURN QUERY SELECT true,
     ARRAY(SELECT n.id FROM unnest(named) AS n (id) WHERE NOT EXISTS (SELECT FROM leases l WHERE l.id = n.id)),
-    ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = heartbeat.worker AND t.status = 'running'),
+    cancellations(heartbeat.worker),
     ARRAY(SELECT q.name FROM unnest(me.queues) AS q (name)
           WHERE EXISTS (SELECT FROM tickets k WHERE k.queue = q.name AND k.bucket = -1 AND k.run_at <= clock()));
 END $$;

@@ -34,6 +34,7 @@ BEGIN
       RETURN 'cancelled';
     ELSIF task.status = 'running' THEN
       INSERT INTO cancel_requests (task) VALUES (cancel.id) ON CONFLICT DO NOTHING;
+      PERFORM pg_notify(worker_channel(task.worker), '');
       PERFORM FROM tasks t WHERE t.id = cancel.id AND t.status = 'running' AND t.lease = task.lease;
       IF FOUND THEN
         RETURN 'running';
@@ -43,6 +44,7 @@ BEGIN
       UPDATE tasks t SET status = 'cancelled', finished_at = clock()
       WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
       IF FOUND THEN
+        PERFORM tell_waits(ARRAY[cancel.id]);
         RETURN 'cancelled';
       END IF;
     END IF;

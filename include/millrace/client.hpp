@@ -1,6 +1,7 @@
 // A connection of its own for programs that have no transaction to enqueue in, and for looking at tasks.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,6 +19,7 @@ struct ClientOptions {
   ConnectionString database{};           ///< Default: libpq's environment.
   std::string schema = "millrace";       ///< 1 to 63 bytes.
   Milliseconds connect_timeout{10'000};  ///< For each attempt to connect; at least one second.
+  bool listen = true;                    ///< false: wait() polls. For transaction poolers, which forward no NOTIFY.
 };
 
 /// One failed attempt of a task.
@@ -74,6 +76,23 @@ struct QueueStats {
   std::int64_t workers = 0;  ///< Live workers of this queue.
 };
 
+/// How far the latest run of a task has come, as its handler said.
+struct Progress {
+  std::int64_t done = 0;
+  std::int64_t total = 0;  ///< 0: unknown.
+  std::string note{};      ///< At most 200 characters.
+  int attempt = 0;
+  Time at{};
+};
+
+/// A line that a task's handler logged.
+struct LogLine {
+  std::int64_t seq = 0;  ///< 1 for the task's first line, over all its runs.
+  int attempt = 0;
+  Time at{};
+  std::string text{};  ///< At most 2000 characters, without line ends.
+};
+
 /// One connection to the queue. Connects on first use, and again after a connection was lost.
 /// Thread-safe: calls from several threads take turns. Every call may throw ConnectionError (nothing was done, or only
 /// read), SchemaError (run `millrace migrate up`) or DatabaseError.
@@ -102,6 +121,18 @@ class Client {
   Status cancel(TaskId id);
   /// Revives a failed or cancelled task with a new budget of attempts. Throws NotFound or StateError.
   Status retry(TaskId id);
+
+  /// Waits until the task is completed, failed or cancelled, and returns its row; none if it is not after `timeout` (0: looks
+  /// once; at most 10 years). Woken by LISTEN, so within milliseconds; with `listen` false in the options it looks, up to four times a
+  /// second. `on_progress` is called, on this thread, with each progress that is seen meanwhile. A lost connection is replaced, for up to a
+  /// minute. Uses a connection of its own, kept for the next call: other calls need not wait for it. Throws NotFound if there is no such
+  /// task, or no more.
+  std::optional<TaskRecord> wait(TaskId id, Milliseconds timeout = std::chrono::days(3650),
+                                 const std::function<void(const Progress&)>& on_progress = {});
+  /// How far its latest run has come; none if that has not said, or the task was claimed anew since.
+  [[nodiscard]] std::optional<Progress> progress(TaskId id);
+  /// The lines that its handlers logged after line `after`, oldest first: at most `limit` (1 to 1000). The latest 1000 are kept.
+  [[nodiscard]] std::vector<LogLine> logs(TaskId id, std::int64_t after = 0, int limit = 1000);
 
   [[nodiscard]] std::vector<QueueStats> stats();
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <stop_token>
 #include <string_view>
@@ -15,7 +16,7 @@ class transaction_base;
 namespace millrace {
 
 /// One run of one task. Lives as long as the handler's call; only that call's thread may use it,
-/// except for the stop token, which may be copied anywhere.
+/// except for the stop token, which may be copied anywhere, and progress() and log(), which any thread may call.
 class Context {
  public:
   Context(const Context&) = delete;
@@ -44,8 +45,18 @@ class Context {
   /// A transaction on a connection of this handler's own, begun by the first call. If the handler returns a result, the
   /// task is completed within it as the last statement before COMMIT: what it wrote and the completion happen exactly once,
   /// together. Any other ending rolls it back, as does a lease that was lost meanwhile. READ COMMITTED; its statements are
-  /// cut off at the task's timeout. Neither commit nor abort it yourself. Throws ConnectionError.
+  /// cut off at the task's timeout, and cancelled when the run is asked to stop. Neither commit nor abort it yourself. Throws
+  /// ConnectionError.
   [[nodiscard]] virtual pqxx::transaction_base& transaction() = 0;
+  /// Says how far the run has come: `done` of `total` (0: unknown), with a note of at most 200 characters, which is cut.
+  /// The latest is kept, also after the end; see Client::progress. Cheap: it is written down in memory, and recorded a
+  /// few times a second and before the task's end is. (If transaction() completes the task, what was said within the last
+  /// quarter of a second may be recorded after it.) A run that lost its lease says nothing more.
+  /// Throws InvalidArgument if `done` or `total` is negative.
+  virtual void progress(std::int64_t done, std::int64_t total = 0, std::string_view note = {}) = 0;
+  /// Logs a line, or several, cut to 2000 characters each; empty ones are dropped. The latest 1000 of the task are kept,
+  /// over all its runs; see Client::logs. Recorded as progress() is.
+  virtual void log(std::string_view text) = 0;
 
  protected:
   Context() = default;

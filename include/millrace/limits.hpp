@@ -29,4 +29,10 @@ inline constexpr std::chrono::days timeout_max{365};
 inline constexpr std::size_t error_characters_max = 4096;
 inline constexpr int errors_kept = 10;
 
+/// What a handler logs: lines are cut to so many characters, and the latest so many lines are kept per task.
+inline constexpr std::size_t log_line_characters_max = 2000;
+inline constexpr int log_lines_kept = 1000;
+/// Notes of a handler's progress are cut to this many characters.
+inline constexpr std::size_t progress_note_characters_max = 200;
+
 }  // namespace millrace::limits

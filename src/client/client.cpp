@@ -2,8 +2,10 @@
 
 #include "base/text.hpp"
 #include "engine/enqueue.hpp"
+#include "engine/progress.hpp"
 #include "engine/schedules.hpp"
 #include "engine/tasks.hpp"
+#include "engine/watch.hpp"
 #include "postgres/connection.hpp"
 
 #include <fmt/format.h>
@@ -19,10 +21,27 @@ struct Client::Impl {
   postgres::Connection& connection() {
     if (!link || link->broken()) {
       link.reset();
-      link = std::make_unique<postgres::Connection>(postgres::Dial{
-          .url = options.database, .application = "millrace client", .schema = options.schema, .connect_timeout = options.connect_timeout});
+      link = connect();
     }
     return *link;
+  }
+  [[nodiscard]] std::unique_ptr<postgres::Connection> connect() const {
+    return std::make_unique<postgres::Connection>(postgres::Dial{
+        .url = options.database, .application = "millrace client", .schema = options.schema, .connect_timeout = options.connect_timeout});
+  }
+
+  // Sessions that waits have left behind, one for each that was ever under way beside others.
+  std::unique_ptr<postgres::Connection> take_idle() {
+    const std::lock_guard lock(idle_mutex);
+    if (idle.empty()) return {};
+    auto last = std::move(idle.back());
+    idle.pop_back();
+    return last;
+  }
+  void put_idle(std::unique_ptr<postgres::Connection> one) {
+    if (!one) return;
+    const std::lock_guard lock(idle_mutex);
+    idle.push_back(std::move(one));
   }
 
   // Runs one write. A connection that breaks under it leaves its outcome unknown.
@@ -49,6 +68,8 @@ struct Client::Impl {
   ClientOptions options;
   std::mutex mutex;
   std::unique_ptr<postgres::Connection> link;
+  std::mutex idle_mutex;
+  std::vector<std::unique_ptr<postgres::Connection>> idle;
 };
 
 Client::Client(ClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
@@ -89,6 +110,41 @@ Status Client::cancel(TaskId id) {
 }
 Status Client::retry(TaskId id) {
   return impl_->write([&](postgres::Connection& open) { return engine::retry_task(open, impl_->options.schema, id); });
+}
+std::optional<TaskRecord> Client::wait(TaskId id, Milliseconds timeout, const std::function<void(const Progress&)>& on_progress) {
+  using Clock = std::chrono::steady_clock;
+  constexpr Milliseconds longest = std::chrono::days(3650);
+  if (timeout < Milliseconds{0} || timeout > longest)
+    throw InvalidArgument("timeout", fmt::format("is {} ms; allowed is 0 to 10 years", timeout.count()));
+  const auto until = Clock::now() + timeout;
+  const std::string& schema = impl_->options.schema;
+  engine::Watch watch([this] { return impl_->connect(); }, impl_->take_idle(), schema, id, static_cast<bool>(on_progress),
+                      impl_->options.listen);
+  std::optional<TaskRecord> ended;
+  std::optional<Time> told;
+  watch.run(
+      [&](postgres::Connection& open) {
+        const auto status = engine::get_status(open, schema, id);
+        if (!status) throw NotFound(fmt::format("there is no task {}", id.value));
+        if (on_progress) {
+          if (const auto progress = engine::get_progress(open, schema, id); progress && progress->at != told) {
+            told = progress->at;
+            on_progress(*progress);
+          }
+        }
+        if (*status != Status::completed && *status != Status::failed && *status != Status::cancelled) return false;
+        ended = engine::get_task(open, schema, id);
+        return true;
+      },
+      until);
+  impl_->put_idle(watch.take_link());
+  return ended;
+}
+std::optional<Progress> Client::progress(TaskId id) {
+  return impl_->read([&](postgres::Connection& open) { return engine::get_progress(open, impl_->options.schema, id); });
+}
+std::vector<LogLine> Client::logs(TaskId id, std::int64_t after, int limit) {
+  return impl_->read([&](postgres::Connection& open) { return engine::get_logs(open, impl_->options.schema, id, after, limit); });
 }
 std::vector<QueueStats> Client::stats() {
   return impl_->read([&](postgres::Connection& open) { return engine::queue_stats(open, impl_->options.schema); });

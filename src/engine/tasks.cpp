@@ -85,6 +85,13 @@ std::optional<TaskRecord> get_task(postgres::Connection& connection, const std::
   return record_of(rows, 0);
 }
 
+std::optional<Status> get_status(postgres::Connection& connection, const std::string& schema, TaskId id) {
+  const auto rows = connection.run(fmt::format("SELECT status FROM {}.tasks WHERE id = $1", base::quote_identifier(schema)),
+                                   postgres::Params().integer(id.value));
+  if (rows.size() == 0) return {};
+  return status_from(rows.text(0, 0));
+}
+
 std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::string& schema, const TaskFilter& filter) {
   if (filter.limit < 1 || filter.limit > 1000) throw InvalidArgument("limit", fmt::format("is {}; allowed is 1 to 1000", filter.limit));
   if (filter.queue) base::check_name("queue", *filter.queue, limits::queue_bytes_max);

@@ -12,6 +12,7 @@
 namespace millrace::engine {
 
 std::optional<TaskRecord> get_task(postgres::Connection& connection, const std::string& schema, TaskId id);
+std::optional<Status> get_status(postgres::Connection& connection, const std::string& schema, TaskId id);
 std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::string& schema, const TaskFilter& filter);
 Status cancel_task(postgres::Connection& connection, const std::string& schema, TaskId id);
 Status retry_task(postgres::Connection& connection, const std::string& schema, TaskId id);

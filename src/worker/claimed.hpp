@@ -50,8 +50,9 @@ struct Settlement {
   Kind kind = Kind::complete;
   std::shared_ptr<Batch> batch{};
   int row = 0;
-  std::string text{};  ///< complete: the result's JSON, empty for none. fail: the message. release: a note, empty for none.
-  bool final = false;  ///< fail: never retry.
+  std::string text{};     ///< complete: the result's JSON, empty for none. fail: the message. release: a note, empty for none.
+  bool final = false;     ///< fail: never retry.
+  bool reported = false;  ///< The board may still hold what its handler said.
   std::optional<Milliseconds> delay{};  ///< fail, release: when to run again; fail without: by the retry policy.
 
   [[nodiscard]] TaskId id() const { return {batch->rows.integer(row, 0)}; }

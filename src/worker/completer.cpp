@@ -53,6 +53,7 @@ void Completer::run() {
     if (closed && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + 10s;
     std::move(held_.begin(), held_.end(), std::back_inserter(batch));
     held_.clear();
+    if (!state_.board.empty()) attend_reports(batch, closed);
     if (batch.empty()) {
       const bool dropped = drop_done_leases();
       if (closed && (dropped || Clock::now() > give_up_)) return;
@@ -278,6 +279,65 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
   state_.tally.add(lines);
   if (released > 0) state_.tally.released(released);
   if (lost > 0) state_.tally.lost(lost);
+}
+
+void Completer::attend_reports(const std::vector<Settlement>& batch, bool closed) {
+  const auto now = Clock::now();
+  if (now < next_reports_ && !closed && !state_.board.urgent() &&
+      std::none_of(batch.begin(), batch.end(), [](const Settlement& one) { return one.reported; }))
+    return;
+  next_reports_ = now + std::chrono::milliseconds(200);
+  Board::Reports reports = state_.board.take();
+  try {
+    send_reports(reports);
+    state_.board.recorded();
+  } catch (const ConnectionError&) {
+    // Settling tells, and waits for the connection.
+    link_.reset();
+    state_.board.put_back(std::move(reports));
+  } catch (const Error& e) {
+    const auto* error = dynamic_cast<const DatabaseError*>(&e);
+    if (error != nullptr && is_contention(*error)) return state_.board.put_back(std::move(reports));
+    state_.log->warn("completer: progress and log lines of {} tasks could not be recorded: {}", reports.size(), e.what());
+    state_.board.recorded();
+  }
+}
+
+void Completer::send_reports(const Board::Reports& reports) {
+  ArrayText ids, leases, attempts, done, totals, notes, counts, line_ids, line_back, line_ages, lines;
+  const auto now = Clock::now();
+  for (const auto& [task, report] : reports) {
+    ids.integer(task);
+    leases.integer(report.lease.value);
+    attempts.integer(report.attempt);
+    report.said ? done.integer(report.said->done) : done.null();
+    report.said&& report.said->total > 0 ? totals.integer(report.said->total) : totals.null();
+    report.said ? notes.text(report.said->note) : notes.null();
+    counts.integer(report.count);
+    auto back = static_cast<std::int64_t>(report.lines.size());
+    for (const Board::Line& line : report.lines) {
+      line_ids.integer(task);
+      line_back.integer(--back);
+      line_ages.integer(std::chrono::duration_cast<Milliseconds>(now - line.at).count());
+      lines.text(line.text);
+    }
+  }
+  connection().run(fmt::format("SELECT {}.record_reports($1, $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[],"
+                               " $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[])",
+                               state_.schema),
+                   Params()
+                       .text(state_.id)
+                       .text(std::move(ids).take())
+                       .text(std::move(leases).take())
+                       .text(std::move(attempts).take())
+                       .text(std::move(done).take())
+                       .text(std::move(totals).take())
+                       .text(std::move(notes).take())
+                       .text(std::move(counts).take())
+                       .text(std::move(line_ids).take())
+                       .text(std::move(line_back).take())
+                       .text(std::move(line_ages).take())
+                       .text(std::move(lines).take()));
 }
 
 bool Completer::drop_done_leases() {

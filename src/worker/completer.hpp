@@ -31,12 +31,16 @@ class Completer {
   std::vector<Exception> send_releases(const std::vector<Settlement>& part, bool careful);
   void conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions);
   postgres::Connection& connection();
+  /// What handlers said: every 200 ms, and before the ends of those who said it.
+  void attend_reports(const std::vector<Settlement>& batch, bool closed);
+  void send_reports(const Board::Reports& reports);
   bool drop_done_leases();
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
   std::vector<Settlement> held_;                          // somebody else has their rows: tried again with the next flush
   std::unordered_map<std::int64_t, std::string> failed_;  // what became of the tasks of the last send of failures
+  Clock::time_point next_reports_{};
   Clock::time_point give_up_ = Clock::time_point::max();
 };
 

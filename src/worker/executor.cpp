@@ -16,7 +16,7 @@ namespace {
 
 class Run final : public Context {
  public:
-  Run(const State& state, const Serving& serving, Slot& slot, HandlerSession& session, const Claimed& task)
+  Run(State& state, const Serving& serving, Slot& slot, HandlerSession& session, const Claimed& task)
       : state_(state), serving_(serving), slot_(slot), session_(session), task_(task), timeout_(task.timeout()) {
     if (timeout_) deadline_ = Clock::now() + *timeout_;
     slot_.begin(task_, deadline_);
@@ -35,15 +35,27 @@ class Run final : public Context {
   [[nodiscard]] std::optional<Clock::time_point> deadline() const noexcept override { return deadline_; }
   [[nodiscard]] std::stop_token stop_token() const noexcept override { return slot_.token(); }
   [[nodiscard]] pqxx::transaction_base& transaction() override { return session_.transaction(timeout_); }
+  void progress(std::int64_t done, std::int64_t total, std::string_view note) override {
+    if (done < 0) throw InvalidArgument("done", fmt::format("is {}; allowed is 0 and more", done));
+    if (total < 0) throw InvalidArgument("total", fmt::format("is {}; allowed is 0 (unknown) and more", total));
+    state_.board.progress(task_, done, total, note);
+    reported_ = true;
+  }
+  void log(std::string_view text) override {
+    state_.board.log(task_, text);
+    reported_ = true;
+  }
+  [[nodiscard]] bool reported() const noexcept { return reported_; }
 
  private:
-  const State& state_;
+  State& state_;
   const Serving& serving_;
   Slot& slot_;
   HandlerSession& session_;
   const Claimed& task_;
   std::optional<Milliseconds> timeout_;
   std::optional<Clock::time_point> deadline_;
+  std::atomic<bool> reported_{false};
 };
 
 std::string why_stopped(StopCause cause, std::optional<Milliseconds> timeout) {
@@ -131,13 +143,25 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
     return;
   }
   Run run(state, serving, slot, session, task);
+  if (state.wishes.take(task.id())) {
+    // Somebody cancelled it between its claim and now: releasing it records that.
+    if (slot.end().abandoned) return;
+    settlement.kind = Settlement::Kind::release;
+    state.outbox.add(std::move(settlement));
+    return;
+  }
   // The heart keeps the deadlines; it may be asleep for longer than this one.
   if (run.timeout()) state.heart_bell.ring();
   base::fault_point("before-handler");
   call(handler->second, run, settlement);
+  if (run.reported() && session.open() && settlement.kind == Settlement::Kind::complete) {
+    // Its end is recorded by the session itself, so what it said has to be on record before.
+    state.board.await_recorded(task.id(), Clock::now() + std::chrono::seconds(1), [&] { state.outbox.nudge(); });
+  }
   end_transaction(session, task, settlement);
   base::fault_point("after-handler");
   const Slot::End end = slot.end();
+  state.wishes.take(task.id());
   if (end.abandoned) return;
   if (settlement.kind == Settlement::Kind::fail && end.cause != StopCause::none && !settlement.final) {
     if (end.cause == StopCause::shutdown) {
@@ -149,13 +173,14 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
   }
   if (settlement.kind == Settlement::Kind::fail || settlement.kind == Settlement::Kind::release)
     settlement.text = base::storable(settlement.text, limits::error_characters_max);
+  settlement.reported = run.reported();
   state.outbox.add(std::move(settlement));
 }
 
 }  // namespace
 
 void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) {
-  HandlerSession session(*state);
+  HandlerSession session(*state, slot);
   std::optional<Clock::duration> took;
   while (const auto task = serving.lane.take(took)) {
     const auto begin = Clock::now();

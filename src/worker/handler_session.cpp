@@ -19,11 +19,16 @@ pqxx::transaction_base& HandlerSession::transaction(std::optional<Milliseconds> 
   }
   transaction_ = std::make_unique<postgres::Transaction>(*link_);
   if (timeout) transaction_->run(fmt::format("SET LOCAL statement_timeout = {}", timeout->count()));
+  // Behind a pooler only the transaction itself knows which session serves it.
+  const int pid =
+      state_.options.listen ? link_->backend_pid() : static_cast<int>(transaction_->run("SELECT pg_backend_pid()").integer(0, 0));
+  if (slot_.session_opened(pid)) state_.heart_bell.ring();
   return transaction_->driver();
 }
 
 void HandlerSession::commit(const Claimed& task, const std::string& result) {
-  // Whatever happens now, this transaction is over.
+  // Whatever happens now, this transaction is over; and from here on it is too late to stop it.
+  slot_.session_closed();
   const std::unique_ptr<postgres::Transaction> last = std::move(transaction_);
   last->run(fmt::format("SELECT {}.complete_task($1, $2, $3::jsonb)", state_.schema),
             postgres::Params()
@@ -35,6 +40,9 @@ void HandlerSession::commit(const Claimed& task, const std::string& result) {
   base::fault_point("after-commit");
 }
 
-void HandlerSession::roll_back() noexcept { transaction_.reset(); }
+void HandlerSession::roll_back() noexcept {
+  slot_.session_closed();
+  transaction_.reset();
+}
 
 }  // namespace millrace::worker

@@ -13,9 +13,10 @@ namespace millrace::worker {
 /// Connects when a handler first asks for a transaction, and stays connected. At most one transaction at a time.
 class HandlerSession {
  public:
-  explicit HandlerSession(const State& state) : state_(state) {}
+  HandlerSession(State& state, Slot& slot) : state_(state), slot_(slot) {}
 
-  /// The open transaction, begun now if there is none; its statements are cut off after `timeout`.
+  /// The open transaction, begun now if there is none; its statements are cut off after `timeout`,
+  /// and cancelled when the slot's run is asked to stop.
   [[nodiscard]] pqxx::transaction_base& transaction(std::optional<Milliseconds> timeout);
   [[nodiscard]] bool open() const noexcept { return transaction_ != nullptr; }
   /// Records the task as completed, with its result's JSON (empty for none), as the last statement, and commits.
@@ -24,7 +25,8 @@ class HandlerSession {
   void roll_back() noexcept;
 
  private:
-  const State& state_;
+  State& state_;
+  Slot& slot_;
   std::unique_ptr<postgres::Connection> link_{};
   std::unique_ptr<postgres::Transaction> transaction_{};
 };

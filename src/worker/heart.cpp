@@ -40,7 +40,7 @@ std::vector<std::string> elements(std::string_view array) {
 void Heart::run() {
   auto next_beat = Clock::now();
   for (int failures = 0; state_.beating;) {
-    const auto deadline = watch_deadlines();
+    auto deadline = watch_deadlines();
     const bool beats = Clock::now() >= next_beat;
     if (beats || Clock::now() >= next_fire_ || state_.schedules_changed) {
       try {
@@ -60,6 +60,12 @@ void Heart::run() {
         next_fire_ = Clock::now() + 1s;
       }
       if (beats) next_beat = Clock::now() + state_.options.heartbeat;
+    }
+    try {
+      if (link_) deadline = std::min(deadline, interrupt_stopped(state_, *link_));
+    } catch (const Error& e) {
+      state_.log->warn("heart: {}", e.what());
+      if (link_->broken()) link_.reset();
     }
     state_.heart_bell.wait_until(std::min({next_beat, next_fire_, deadline}));
   }
@@ -84,11 +90,9 @@ void Heart::beat() {
     std::vector<LeaseId> lost;
     for (const std::string& lease : elements(rows.text(0, 1))) lost.push_back({std::stoll(lease)});
     state_.lose(state_.ledger.lose(lost));
-    for (const std::string& task : elements(rows.text(0, 2))) {
-      for (const auto& serving : state_.queues) {
-        for (const auto& slot : serving->slots) slot->stop_if_task({std::stoll(task)}, StopCause::cancel);
-      }
-    }
+    std::vector<TaskId> cancelled;
+    for (const std::string& task : elements(rows.text(0, 2))) cancelled.push_back({std::stoll(task)});
+    cancel_runs(state_, cancelled);
     const auto suspects = elements(rows.text(0, 3));
     for (const auto& serving : state_.queues) {
       if (std::find(suspects.begin(), suspects.end(), serving->lane.queue()) != suspects.end()) {
@@ -107,6 +111,7 @@ void Heart::beat() {
   }
   if (Clock::now() >= next_tidy_) {
     link_->run(fmt::format("SELECT {}.tidy()", state_.schema));
+    reports_tidied_ = link_->run(fmt::format("SELECT {}.tidy_reports($1)", state_.schema), Params().integer(reports_tidied_)).integer(0, 0);
     next_tidy_ = Clock::now() + 60s;
   }
 }

@@ -24,6 +24,7 @@ class Heart {
   std::unique_ptr<postgres::Connection> link_;
   Clock::time_point next_tidy_{};
   Clock::time_point next_fire_{};
+  std::int64_t reports_tidied_ = 0;  // up to this task
 };
 
 }  // namespace millrace::worker

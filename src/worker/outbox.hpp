@@ -21,13 +21,22 @@ class Outbox {
     }
     if (wake) condition_.notify_one();
   }
-  /// Everything there is, waiting until `until` for a first one. Empty if none came, or closed and drained.
+  /// Everything there is, waiting until `until` for a first one. Empty if none came, if nudged, or closed and drained.
   [[nodiscard]] std::vector<Settlement> take(Clock::time_point until) {
     std::unique_lock lock(mutex_);
     reader_waits_ = true;
-    condition_.wait_until(lock, until, [this] { return !waiting_settlements_.empty() || closed_; });
+    condition_.wait_until(lock, until, [this] { return !waiting_settlements_.empty() || closed_ || nudged_; });
     reader_waits_ = false;
+    nudged_ = false;
     return std::exchange(waiting_settlements_, {});
+  }
+  /// Ends a wait in take().
+  void nudge() {
+    {
+      const std::lock_guard lock(mutex_);
+      nudged_ = true;
+    }
+    condition_.notify_one();
   }
   void close() {
     {
@@ -47,6 +56,7 @@ class Outbox {
   std::vector<Settlement> waiting_settlements_;
   bool reader_waits_ = false;
   bool closed_ = false;
+  bool nudged_ = false;
 };
 
 }  // namespace millrace::worker

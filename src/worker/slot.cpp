@@ -8,6 +8,7 @@ void Slot::begin(const Claimed& task, std::optional<Clock::time_point> deadline)
   deadline_ = deadline;
   cause_ = StopCause::none;
   abandoned_ = false;
+  stopping_ = false;
 }
 
 Slot::End Slot::end() {
@@ -33,6 +34,7 @@ void Slot::stop_matching(StopCause cause, const Matches& matches) {
     const std::lock_guard lock(mutex_);
     if (!task_ || cause_ != StopCause::none || !matches(*task_)) return std::stop_source(std::nostopstate);
     cause_ = cause;
+    stopping_ = true;
     return source_;
   }();
   // Outside the lock: the handler's stop callbacks run in here.
@@ -49,6 +51,19 @@ void Slot::stop_if_lease(LeaseId lease, StopCause cause) {
 
 void Slot::stop(StopCause cause) {
   stop_matching(cause, [](const Claimed&) { return true; });
+}
+
+bool Slot::session_opened(int pid) {
+  const std::lock_guard lock(session_mutex_);
+  session_pid_ = pid;
+  interrupt_at_ = {};
+  session_open_ = true;
+  return stopping_;
+}
+
+void Slot::session_closed() {
+  const std::lock_guard lock(session_mutex_);
+  session_open_ = false;
 }
 
 std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now) {

@@ -117,6 +117,7 @@ void State::lose(const std::vector<LeaseId>& leases) {
       for (const auto& slot : serving->slots) slot->stop_if_lease(lease, StopCause::lease_lost);
     }
   }
+  heart_bell.ring();  // it interrupts their sessions
 }
 
 bool State::idle() {

@@ -14,6 +14,8 @@
 
 #include "postgres/connection.hpp"
 #include "worker/bell.hpp"
+#include "worker/board.hpp"
+#include "worker/interrupt.hpp"
 #include "worker/lane.hpp"
 #include "worker/ledger.hpp"
 #include "worker/outbox.hpp"
@@ -61,6 +63,8 @@ struct State {
   std::vector<std::unique_ptr<Serving>> queues{};
   Ledger ledger{};
   Outbox outbox{};
+  Board board{};
+  Wishes wishes{};
   Tally tally{};
   std::atomic<bool> claiming{true};
   std::atomic<bool> beating{true};

@@ -147,6 +147,7 @@ bool Worker::Impl::stop() {
     for (const auto& serving : state->queues) {
       for (const auto& slot : serving->slots) slot->stop(StopCause::shutdown);
     }
+    state->heart_bell.ring();
     ended = wait_until_ended(Clock::now() + state->options.stop_patience);
   }
   const int stragglers = ended ? 0 : release_running();

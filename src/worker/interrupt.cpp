@@ -1,0 +1,60 @@
+#include "worker/interrupt.hpp"
+
+#include "worker/state.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace millrace::worker {
+
+using namespace std::chrono_literals;
+
+void Wishes::add(const std::vector<TaskId>& tasks) {
+  if (tasks.empty()) return;
+  const auto now = Clock::now();
+  const std::lock_guard lock(mutex_);
+  // A task that was claimed begins, or is given back, within seconds.
+  for (auto one = tasks_.begin(); one != tasks_.end();) one = now - one->second > 60s ? tasks_.erase(one) : std::next(one);
+  for (const TaskId task : tasks) tasks_[task] = now;
+  any_ = true;
+}
+
+bool Wishes::take(TaskId task) {
+  if (!any_) return false;
+  const std::lock_guard lock(mutex_);
+  const bool found = tasks_.erase(task) > 0;
+  any_ = !tasks_.empty();
+  return found;
+}
+
+void cancel_runs(State& state, const std::vector<TaskId>& tasks) {
+  // First the wish, then the runs: one that begins meanwhile looks for wishes after it can be found here.
+  state.wishes.add(tasks);
+  for (const TaskId task : tasks) {
+    for (const auto& serving : state.queues) {
+      for (const auto& slot : serving->slots) slot->stop_if_task(task, StopCause::cancel);
+    }
+  }
+}
+
+void look_for_cancellations(State& state, postgres::Connection& link) {
+  const auto rows = link.run(fmt::format("SELECT unnest({}.cancellations($1))", state.schema), postgres::Params().text(state.id));
+  std::vector<TaskId> tasks;
+  for (int row = 0; row < rows.size(); ++row) tasks.push_back({rows.integer(row, 0)});
+  cancel_runs(state, tasks);
+}
+
+Clock::time_point interrupt_stopped(State& state, postgres::Connection& link) {
+  auto next = Clock::time_point::max();
+  for (const auto& serving : state.queues) {
+    for (const auto& slot : serving->slots) {
+      const auto again = slot->interrupt_session(
+          Clock::now(), [&](int pid) { link.run("SELECT pg_cancel_backend($1::integer)", postgres::Params().integer(pid)); });
+      if (again) next = std::min(next, *again);
+    }
+  }
+  return next;
+}
+
+}  // namespace millrace::worker
