@@ -25,6 +25,8 @@ constexpr Entry entries[] = {
     {"wake", "From the call of enqueue to the start of the handler on an idle worker", &wake, 100, 10, 5},
     {"pinned", "drain while an old transaction holds the xmin horizon, against drain without", &pinned, 400'000, 1'000, 5},
     {"backlog", "A claim with very many tasks waiting, against the same with 10,000", &backlog, 1'000'000, 40'000, 5},
+    {"wait", "From a handler's return to the return of the client that waits for its task", &wait, 100, 10, 5},
+    {"cancel", "From the call of cancel to the stop token of the running handler", &cancel, 100, 10, 5},
     {"ticks", "From a schedule's tick to its task's row, and the search for what is due", &ticks, 100'000, 1, 5},
 };
 

@@ -15,6 +15,8 @@ namespace millrace::bench {
 [[nodiscard]] std::vector<Json> backlog(const ConnectionString& database, const Options& options);
 [[nodiscard]] std::vector<Json> wake(const ConnectionString& database, const Options& options);
 [[nodiscard]] std::vector<Json> ticks(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> wait(const ConnectionString& database, const Options& options);
+[[nodiscard]] std::vector<Json> cancel(const ConnectionString& database, const Options& options);
 [[nodiscard]] std::vector<Json> enqueue(const ConnectionString& database, const Options& options);
 
 /// Runs `rounds` rounds of both, in turns, and every other round in the other order, so that drift hits them alike.

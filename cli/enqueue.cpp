@@ -2,6 +2,7 @@
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
+#include "cli/wait.hpp"
 
 #include <millrace/client.hpp>
 
@@ -21,8 +22,8 @@ namespace {
 struct Call {
   std::string kind{}, args{"{}"};
   // What was given, if only an empty text, is never taken for what was not.
-  std::optional<std::string> queue{}, priority{}, delay{}, at{}, max_attempts{}, timeout{}, retry{};
-  bool lines = false;
+  std::optional<std::string> queue{}, priority{}, delay{}, at{}, max_attempts{}, timeout{}, retry{}, patience{};
+  bool lines = false, wait = false;
 };
 
 EnqueueOptions options_of(const Call& call) {
@@ -58,11 +59,17 @@ void enqueue(const Globals& globals, Call call) {
   if (call.lines) return enqueue_lines(globals, call);
   if (call.args == "-") call.args.assign(std::istreambuf_iterator<char>(std::cin), {});
   Client client({.database = globals.url(), .schema = globals.schema});
+  const auto patience = call.patience ? std::optional(parse_duration("--wait-for", *call.patience)) : std::nullopt;
   const Enqueued task = client.enqueue(call.kind, call.args, options_of(call));
+  const bool waits = call.wait || patience;
+  if (globals.json && waits) return wait_for(globals, client, task.id, patience);
   if (globals.json)
     fmt::print("{{\"id\": {}, \"status\": \"{}\", \"created\": {}}}\n", task.id.value, to_string(task.status), task.created);
   else
     fmt::print("enqueued task {} ({})\n", task.id.value, to_string(task.status));
+  if (!waits) return;
+  std::fflush(stdout);
+  wait_for(globals, client, task.id, patience);
 }
 
 }  // namespace
@@ -79,7 +86,12 @@ void add_enqueue(CLI::App& app, Globals& globals) {
   command->add_option("--max-attempts", call->max_attempts, "Runs before it becomes a dead letter; 1 to 1000, default 5")->type_name("INT");
   command->add_option("--timeout", call->timeout, "Longest run of one attempt, such as 30s")->type_name("DURATION");
   command->add_option("--retry", call->retry, "exponential(1s,60s), linear(1s,60s) or fixed(5s)")->type_name("POLICY");
-  command->add_flag("--lines", call->lines, "Read one JSON object per line from standard input: many tasks, all or none")->excludes(args);
+  CLI::Option* wait = command->add_flag("--wait", call->wait, "Wait until it has ended; exit code 0 only if it is completed");
+  CLI::Option* patience = command->add_option("--wait-for", call->patience, "The same, but not longer than this")->type_name("DURATION");
+  command->add_flag("--lines", call->lines, "Read one JSON object per line from standard input: many tasks, all or none")
+      ->excludes(args)
+      ->excludes(wait)
+      ->excludes(patience);
   command->footer("Example:\n  millrace enqueue send-email '{\"to\": \"ada@example.org\"}' --delay 5m --priority high");
   command->callback([&globals, call] { enqueue(globals, *call); });
 }

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -27,6 +28,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t output_bytes_max = 1'048'576;
 constexpr std::size_t message_bytes_max = 3'000;
+constexpr std::size_t line_bytes_max = 16'384;
 
 class Fd {
  public:
@@ -59,8 +61,10 @@ Pipe make_pipe() {
 // One program under way.
 class Child {
  public:
-  Child(const std::string& command, const std::vector<std::string>& environment, std::string_view input)
-      : in_(make_pipe()), out_(make_pipe()), err_(make_pipe()), input_(input) {
+  /// `on_lines` gets what it says on standard error, whole lines as they come.
+  Child(const std::string& command, const std::vector<std::string>& environment, std::string_view input,
+        std::function<void(std::string_view)> on_lines)
+      : in_(make_pipe()), out_(make_pipe()), err_(make_pipe()), input_(input), on_lines_(std::move(on_lines)) {
     // Everything the child needs is made before the fork: after it, in a process with threads, only async-signal-safe calls.
     std::vector<char*> env;
     env.reserve(environment.size());
@@ -107,6 +111,7 @@ class Child {
         ::kill(-pid_, SIGKILL);
         pid_ = -1;
         exchange(0);
+        pass_lines(true);
         return status;
       }
       exchange(10);
@@ -148,7 +153,24 @@ class Child {
         input_ = {};
     }
     if (fds[1].revents != 0) drain(out_.read, output_);
-    if (fds[2].revents != 0) drain(err_.read, errors_);
+    if (fds[2].revents != 0) {
+      std::string more;
+      drain(err_.read, more);
+      lines_ += more;
+      errors_ += more;
+      trim(errors_);
+      pass_lines(lines_.size() > line_bytes_max);
+    }
+  }
+  // On to whom they are for: whole lines, or (at the end, or when one has no end) all there is.
+  void pass_lines(bool all) {
+    const std::size_t end = all ? lines_.size() : lines_.rfind('\n') + 1;
+    if (end == 0) return;
+    on_lines_(std::string_view(lines_).substr(0, end));
+    lines_.erase(0, end);
+  }
+  static void trim(std::string& text) {
+    if (text.size() > 2 * output_bytes_max) text.erase(0, text.size() - output_bytes_max);
   }
   static void drain(Fd& from, std::string& into) {
     char buffer[65'536];
@@ -157,7 +179,7 @@ class Child {
       if (got == 0) from.close();
       if (got <= 0) return;
       into.append(buffer, static_cast<std::size_t>(got));
-      if (into.size() > 2 * output_bytes_max) into.erase(0, into.size() - output_bytes_max);
+      trim(into);
     }
   }
 
@@ -167,6 +189,8 @@ class Child {
   std::string_view input_;
   std::string output_;
   std::string errors_;
+  std::string lines_;  // of errors_, not passed on yet
+  std::function<void(std::string_view)> on_lines_;
   pid_t pid_ = -1;
 };
 
@@ -204,7 +228,7 @@ RawHandler exec_handler(std::string command, std::string schema) {
                                                   fmt::format("MILLRACE_LEASE={}", context.lease().value),
                                                   fmt::format("MILLRACE_WORKER={}", context.worker_id()),
                                                   fmt::format("MILLRACE_SCHEMA={}", schema)};
-    Child child(command, environment, context.args());
+    Child child(command, environment, context.args(), [&context](std::string_view lines) { context.log(lines); });
     const int status = child.run(context.stop_token());
     if (WIFSIGNALED(status))
       throw std::runtime_error(

@@ -1,8 +1,10 @@
-// millrace task show | list | cancel | retry
+// millrace task show | list | logs | wait | cancel | retry
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
 #include "cli/table.hpp"
+#include "cli/task_text.hpp"
+#include "cli/wait.hpp"
 
 #include <millrace/client.hpp>
 
@@ -16,60 +18,46 @@
 namespace millrace::cli {
 namespace {
 
-std::string as_json(std::string_view text) { return nlohmann::json(text).dump(); }
-std::string time_json(const std::optional<Time>& time) { return time ? as_json(base::format_time(*time)) : "null"; }
-
-// args and result are embedded as the database printed them: no number is read and written again.
-std::string json_of(const TaskRecord& task) {
-  std::string errors;
-  for (const TaskError& error : task.errors) {
-    errors += fmt::format("{}{{\"attempt\": {}, \"at\": {}, \"worker\": {}, \"message\": {}}}", errors.empty() ? "" : ", ", error.attempt,
-                          time_json(error.at), as_json(error.worker), as_json(error.message));
-  }
-  return fmt::format(
-      "{{\"id\": {}, \"kind\": {}, \"queue\": {}, \"status\": \"{}\", \"priority\": {}, \"attempt\": {}, \"max_attempts\": {}, \"run_at\": "
-      "{},"
-      " \"created_at\": {}, \"started_at\": {}, \"finished_at\": {}, \"dead_at\": {}, \"lease\": {}, \"worker\": {}, \"timeout_ms\": {}, "
-      "\"backoff\": {},"
-      " \"args\": {}, \"result\": {}, \"errors\": [{}]}}",
-      task.id.value, as_json(task.kind), as_json(task.queue), to_string(task.status), task.priority.value(), task.attempt,
-      task.max_attempts, time_json(task.run_at), time_json(task.created_at), time_json(task.started_at), time_json(task.finished_at),
-      time_json(task.dead_at), task.lease ? std::to_string(task.lease->value) : "null", task.worker ? as_json(*task.worker) : "null",
-      task.timeout ? std::to_string(task.timeout->count()) : "null", task.backoff.value_or("null"), task.args, task.result.value_or("null"),
-      errors);
-}
-
 void show(const Globals& globals, const std::string& text) {
-  const std::int64_t id = parse_integer("id", text);
+  const TaskId id{parse_integer("id", text)};
   Client client({.database = globals.url(), .schema = globals.schema});
-  const auto task = client.get({id});
-  if (!task) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id));
-  if (globals.json) {
-    fmt::print("{}\n", json_of(*task));
-    return;
-  }
-  const auto line = [](const char* name, const std::string& value) {
-    if (!value.empty()) fmt::print("{:<13} {}\n", name, printable(value, true));
-  };
-  const auto time = [](const std::optional<Time>& at) { return at ? base::format_time(*at) : std::string(); };
-  line("task", std::to_string(task->id.value));
-  line("kind", task->kind);
-  line("queue", task->queue);
-  line("status", std::string(to_string(task->status)));
-  line("priority", std::to_string(task->priority.value()));
-  line("attempt", fmt::format("{} of {}", task->attempt, task->max_attempts));
-  line("run at", time(task->run_at));
-  line("created at", time(task->created_at));
-  line("started at", time(task->started_at));
-  line("finished at", time(task->finished_at));
-  if (task->timeout) line("timeout", fmt::format("{} ms", task->timeout->count()));
-  line("retry policy", task->backoff.value_or(""));
-  line("worker", task->worker.value_or(""));
-  line("args", task->args);
-  line("result", task->result.value_or(""));
-  for (const TaskError& error : task->errors)
-    line("error", fmt::format("attempt {} at {}: {}", error.attempt, base::format_time(error.at), error.message));
+  const auto task = client.get(id);
+  if (!task) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id.value));
+  const auto progress = client.progress(id);
+  if (globals.json)
+    fmt::print("{}\n", json_of(*task, progress));
+  else
+    print_task(*task, progress);
 }
+
+struct LogCall {
+  std::string id{}, after{"0"}, limit{"1000"};
+};
+
+void logs(const Globals& globals, const LogCall& call) {
+  const TaskId id{parse_integer("id", call.id)};
+  const std::int64_t after = parse_integer("--after", call.after);
+  const int limit = parse_int("--limit", call.limit);
+  Client client({.database = globals.url(), .schema = globals.schema});
+  const auto lines = client.logs(id, after, limit);
+  if (lines.empty() && !client.get(id)) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id.value));
+  for (const LogLine& line : lines) {
+    if (globals.json)
+      fmt::print(
+          "{}\n",
+          nlohmann::ordered_json{{"seq", line.seq}, {"attempt", line.attempt}, {"at", base::format_time(line.at)}, {"line", line.text}}
+              .dump());
+    else
+      fmt::print("{}  {}  {}\n", base::format_time(line.at), line.attempt, printable(line.text));
+  }
+  if (lines.empty() && !globals.json)
+    fmt::print("task {} logged nothing{}\n", id.value, after > 0 ? fmt::format(" after line {}", after) : "");
+}
+
+struct WaitCall {
+  std::string id{};
+  std::optional<std::string> patience{};
+};
 
 struct Listing {
   std::optional<std::string> status{}, queue{}, kind{}, before{};
@@ -122,7 +110,7 @@ void change(const Globals& globals, const std::vector<std::string>& texts, Statu
 }  // namespace
 
 void add_task(CLI::App& app, Globals& globals) {
-  CLI::App* task = app.add_subcommand("task", "Look at tasks, cancel them, retry them");
+  CLI::App* task = app.add_subcommand("task", "Look at tasks, wait for them, cancel them, retry them");
   task->require_subcommand(1);
   const auto id = std::make_shared<std::string>();
   CLI::App* one = task->add_subcommand("show", "Everything about one task");
@@ -137,6 +125,24 @@ void add_task(CLI::App& app, Globals& globals) {
   many->add_option("--before", listing->before, "Only ids below this one: the next page")->type_name("INT");
   many->add_option("--limit", listing->limit, "At most so many; 1 to 1000")->type_name("INT")->capture_default_str();
   many->callback([&globals, listing] { list(globals, *listing); });
+
+  const auto log_call = std::make_shared<LogCall>();
+  CLI::App* log = task->add_subcommand("logs", "What the handlers of a task logged; programs: their standard error");
+  log->add_option("id", log_call->id, "The task's id")->required()->type_name("INT");
+  log->add_option("--after", log_call->after, "Only what comes after line N of the task")->type_name("INT")->capture_default_str();
+  log->add_option("--limit", log_call->limit, "At most so many lines, the oldest; 1 to 1000")->type_name("INT")->capture_default_str();
+  log->callback([&globals, log_call] { logs(globals, *log_call); });
+
+  const auto wait_call = std::make_shared<WaitCall>();
+  CLI::App* waiting = task->add_subcommand("wait", "Wait until a task has ended; exit code 0 only if it is completed");
+  waiting->add_option("id", wait_call->id, "The task's id")->required()->type_name("INT");
+  waiting->add_option("--for", wait_call->patience, "Not longer than this; default: until it ends")->type_name("DURATION");
+  waiting->callback([&globals, wait_call] {
+    const TaskId task_id{parse_integer("id", wait_call->id)};
+    const auto patience = wait_call->patience ? std::optional(parse_duration("--for", *wait_call->patience)) : std::nullopt;
+    Client client({.database = globals.url(), .schema = globals.schema});
+    wait_for(globals, client, task_id, patience);
+  });
 
   const auto ids = std::make_shared<std::vector<std::string>>();
   CLI::App* cancel = task->add_subcommand("cancel", "Cancel tasks; a running one is asked to stop");

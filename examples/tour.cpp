@@ -7,7 +7,6 @@
 #include <chrono>
 #include <iostream>
 #include <string>
-#include <thread>
 
 using namespace std::chrono_literals;
 
@@ -25,7 +24,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Receipt, message_id)
 const millrace::Task<SendEmail, Receipt> send_email{"send-email", {.queue = "mail", .max_attempts = 5, .timeout = 30s}};
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  if (argc < 2) {
     std::cerr << "usage: tour URL\n";
     return 2;
   }
@@ -48,14 +47,11 @@ int main(int argc, char** argv) {
   worker.start();
 
   millrace::Client client{{.database = millrace::ConnectionString(url)}};
-  for (const auto deadline = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < deadline;) {
-    const auto record = client.get(task.id);
-    if (record && record->status == millrace::Status::completed) {
-      std::cout << "task " << task.id.value << " completed: " << record->result.value_or("") << "\n";
-      return worker.stop() ? 0 : 1;
-    }
-    std::this_thread::sleep_for(10ms);
+  const auto ended = client.wait(task.id, 30s);
+  if (!ended) {
+    std::cerr << "the task did not end within 30 seconds\n";
+    return 1;
   }
-  std::cerr << "the task was not completed within 30 seconds\n";
-  return 1;
+  std::cout << "task " << task.id.value << " " << to_string(ended->status) << ": " << ended->result.value_or("") << "\n";
+  return worker.stop() ? 0 : 1;
 }

@@ -107,7 +107,7 @@ class Client {
 
   /// As millrace::enqueue, in a transaction of its own. `options.schema` is ignored: the client's is used.
   /// Throws OutcomeUnknown if the connection broke after the statement was sent.
-  Enqueued enqueue(std::string_view kind, std::string_view args, const EnqueueOptions& options = {});
+  Enqueued enqueue(std::string_view kind, std::string_view args = "{}", const EnqueueOptions& options = {});
   /// As millrace::enqueue_many, all in one transaction of its own.
   std::vector<TaskId> enqueue_many(std::string_view kind, std::span<const std::string> args, const EnqueueOptions& options = {});
 

@@ -39,7 +39,7 @@ struct Enqueued {
 /// Throws InvalidArgument before anything is sent (kind, queue, args: malformed JSON, not an object, over 128 levels,
 /// a NUL, not UTF-8, too large; options out of range), DatabaseError or SchemaError for what the database refuses.
 /// Uses `tx` only; as thread-safe as `tx` is.
-Enqueued enqueue(pqxx::transaction_base& tx, std::string_view kind, std::string_view args, const EnqueueOptions& options = {});
+Enqueued enqueue(pqxx::transaction_base& tx, std::string_view kind, std::string_view args = "{}", const EnqueueOptions& options = {});
 
 /// Adds one task per element of `args` within `tx`, all with the same options, and returns their ids in the same order.
 /// Sends them in parts of at most 10,000 tasks or 8 MiB. Throws as enqueue() does; the message tells the element's index.

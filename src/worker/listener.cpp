@@ -22,7 +22,7 @@ void stop_cancelled(State& state, postgres::Connection& link) {
 void listen(State& state) {
   std::unique_ptr<postgres::Connection> link;
   std::string schedules;  // the channel on which it is told that schedules were changed
-  std::string own;  // the channel on which this worker is told that somebody cancelled a task of its
+  std::string own;        // the channel on which this worker is told that somebody cancelled a task of its
   for (int failures = 0; state.listening;) {
     try {
       if (!link) {

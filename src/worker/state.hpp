@@ -71,7 +71,7 @@ struct State {
   std::atomic<bool> listening{true};
   std::atomic<int> wakes{0};
   std::atomic<bool> schedules_changed{true};  ///< The heart is to look when the next one is due.
-  int listener_fd = -1;  ///< eventfd that ends the listener's wait
+  int listener_fd = -1;                       ///< eventfd that ends the listener's wait
 };
 
 }  // namespace millrace::worker

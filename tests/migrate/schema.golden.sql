@@ -160,6 +160,31 @@ END $$;
 COMMENT ON FUNCTION millrace.backoff_check(backoff jsonb) IS 'Private. Refuses (22023) what is no retry policy. One is {"type": "exponential" | "linear" | "fixed", "base": seconds, "cap": seconds = 3600, "multiplier": 2, "jitter": 0.15}. Locks nothing.';
 
 --
+-- Name: begin_wait(bigint, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.begin_wait(task bigint, follow boolean DEFAULT false) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  wait bigint;
+BEGIN
+  INSERT INTO waits AS w (task, follow, expires_at)
+  VALUES (begin_wait.task, begin_wait.follow, clock() + interval '1 minute') RETURNING w.id INTO wait;
+  RETURN wait;
+END $$;
+
+--
+-- Name: FUNCTION begin_wait(task bigint, follow boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.begin_wait(task bigint, follow boolean) IS 'For whoever waits for a task: LISTEN on task_channel(task), call this and commit, then look at the task, and look again whenever told. An end
+that was being recorded before this was committed tells nobody: until pg_snapshot_xmin(pg_current_snapshot()) has passed the
+pg_snapshot_xmax of the first look, look again after a while too. follow: be told of progress as well. Lasts a minute; renew_wait() prolongs it.
+Anyone with INSERT on waits may call it; locks only its new row.';
+
+--
 -- Name: cancel(bigint); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -184,6 +209,7 @@ BEGIN
       RETURN 'cancelled';
     ELSIF task.status = 'running' THEN
       INSERT INTO cancel_requests (task) VALUES (cancel.id) ON CONFLICT DO NOTHING;
+      PERFORM pg_notify(worker_channel(task.worker), '');
       PERFORM FROM tasks t WHERE t.id = cancel.id AND t.status = 'running' AND t.lease = task.lease;
       IF FOUND THEN
         RETURN 'running';
@@ -193,6 +219,7 @@ BEGIN
       UPDATE tasks t SET status = 'cancelled', finished_at = clock()
       WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
       IF FOUND THEN
+        PERFORM tell_waits(ARRAY[cancel.id]);
         RETURN 'cancelled';
       END IF;
     END IF;
@@ -206,6 +233,24 @@ END $$;
 
 COMMENT ON FUNCTION millrace.cancel(id bigint) IS 'Cancels a task. Returns ''cancelled'', or ''running'' if it runs: then its worker is asked to stop it, and it ends as cancelled unless it completes first.
 Anyone who may write tasks may call it. Locks its ticket, then its row. Errors: MR002, MR003 (completed or failed), 55P03.';
+
+--
+-- Name: cancellations(uuid); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cancellations(worker uuid) RETURNS bigint[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+  SELECT ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = cancellations.worker AND t.status = 'running')
+$$;
+
+--
+-- Name: FUNCTION cancellations(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cancellations(worker uuid) IS 'Private, for workers: which of its running tasks somebody asked to cancel. Locks nothing.';
 
 --
 -- Name: claim(uuid, text, integer, timestamp with time zone[], bigint[], boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -457,6 +502,9 @@ BEGIN
       RETURN QUERY SELECT * FROM unsettled(complete.worker, ids, leases);
     END IF;
   END IF;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
   IF cardinality(done) > 0 THEN
     DELETE FROM leases l WHERE l.id = ANY (done) AND l.worker = complete.worker;
   END IF;
@@ -485,6 +533,9 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'MR001', MESSAGE = format('task %s is not running under lease %s', task, lease),
       HINT = 'It was rescued and runs, or ran, elsewhere: roll back.';
+  END IF;
+  IF current_setting('transaction_isolation') <> 'read committed' OR EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ARRAY[task]);
   END IF;
 END $$;
 
@@ -873,6 +924,24 @@ END $$;
 COMMENT ON FUNCTION millrace.drop_ticket(task millrace.tasks) IS 'Private: deletes a task''s ticket by its claim index; tells whether there was one. Waits for a claim that is taking it. Locks the ticket.';
 
 --
+-- Name: end_wait(bigint, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.end_wait(task bigint, wait bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  DELETE FROM waits w WHERE w.task = end_wait.task AND w.id = end_wait.wait;
+END $$;
+
+--
+-- Name: FUNCTION end_wait(task bigint, wait bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.end_wait(task bigint, wait bigint) IS 'For whoever waited: forgets the wait. Locks its row.';
+
+--
 -- Name: enqueue(text, jsonb, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1097,6 +1166,9 @@ BEGIN
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
   SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
   RETURN QUERY SELECT u.id, u.verdict, NULL::status, NULL::timestamptz FROM unsettled(fail.worker, ids, leases) u;
 END $$;
 
@@ -1278,6 +1350,9 @@ BEGIN
     SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
   SELECT count(*) INTO moved FROM given;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(lease.task_ids);
+  END IF;
   DELETE FROM leases l WHERE l.id = lease_id
     AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running');
   RETURN moved;
@@ -1318,7 +1393,7 @@ BEGIN
   END LOOP;
   RETURN QUERY SELECT true,
     ARRAY(SELECT n.id FROM unnest(named) AS n (id) WHERE NOT EXISTS (SELECT FROM leases l WHERE l.id = n.id)),
-    ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = heartbeat.worker AND t.status = 'running'),
+    cancellations(heartbeat.worker),
     ARRAY(SELECT q.name FROM unnest(me.queues) AS q (name)
           WHERE EXISTS (SELECT FROM tickets k WHERE k.queue = q.name AND k.bucket = -1 AND k.run_at <= clock()));
 END $$;
@@ -1884,6 +1959,62 @@ anchor: where intervals count from; default: when the schedule was made. args: {
 Anyone who may write schedules may call it. Locks the schedule''s name until commit. Errors: 22023.';
 
 --
+-- Name: record_reports(uuid, bigint[], bigint[], smallint[], bigint[], bigint[], text[], bigint[], bigint[], bigint[], bigint[], text[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.record_reports(worker uuid, ids bigint[], leases bigint[], attempts smallint[], done bigint[], totals bigint[], notes text[], counts bigint[], line_ids bigint[], line_back bigint[], line_ages bigint[], lines text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET lock_timeout TO '250ms'
+    AS $$
+#variable_conflict use_column
+DECLARE
+  told bigint[];
+BEGIN
+  -- The fence is read, not locked: what is written beside a rescue under way is what the run said before it. A zombie
+  -- that passed it so cannot put its progress over that of a later lease, because leases only grow.
+  WITH mine AS MATERIALIZED (
+    SELECT u.* FROM unnest(ids, leases, attempts, done, totals, notes, counts) AS u (id, lease, attempt, done, total, note, count)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.id = ANY (ids) AND t.lease = u.lease AND t.worker = record_reports.worker
+    ORDER BY u.id),
+  kept AS (
+    INSERT INTO reports AS r (task, lease, attempt, done, total, note, reported_at, lines)
+    SELECT m.id, m.lease, m.attempt, m.done, m.total, m.note, CASE WHEN m.done IS NOT NULL THEN clock() END, m.count FROM mine m
+    ON CONFLICT ON CONSTRAINT reports_pkey DO UPDATE
+    SET lease = excluded.lease, attempt = excluded.attempt, lines = r.lines + excluded.lines,
+        done = CASE WHEN r.lease = excluded.lease AND excluded.done IS NULL THEN r.done ELSE excluded.done END,
+        total = CASE WHEN r.lease = excluded.lease AND excluded.done IS NULL THEN r.total ELSE excluded.total END,
+        note = CASE WHEN r.lease = excluded.lease AND excluded.done IS NULL THEN r.note ELSE excluded.note END,
+        reported_at = CASE WHEN r.lease = excluded.lease AND excluded.done IS NULL THEN r.reported_at ELSE excluded.reported_at END
+    WHERE r.lease <= excluded.lease
+    RETURNING r.task, r.attempt, r.lines),
+  logged AS (
+    INSERT INTO log_lines (task, seq, attempt, at, line)
+    SELECT k.task, k.lines - l.back, k.attempt, clock() - l.age * interval '1 millisecond', l.line
+    FROM unnest(line_ids, line_back, line_ages, record_reports.lines) AS l (id, back, age, line) JOIN kept k ON k.task = l.id)
+  SELECT array_agg(k.task ORDER BY k.task) INTO told FROM kept k;
+  IF cardinality(line_ids) > 0 THEN
+    DELETE FROM log_lines l USING reports r
+    WHERE r.task = ANY (told) AND r.task = ANY (line_ids) AND l.task = r.task AND l.seq <= r.lines - 1000;
+  END IF;
+  IF EXISTS (SELECT FROM waits w WHERE w.task = ANY (told) AND w.follow) THEN
+    PERFORM tell_waits(told);
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION record_reports(worker uuid, ids bigint[], leases bigint[], attempts smallint[], done bigint[], totals bigint[], notes text[], counts bigint[], line_ids bigint[], line_back bigint[], line_ages bigint[], lines text[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.record_reports(worker uuid, ids bigint[], leases bigint[], attempts smallint[], done bigint[], totals bigint[], notes text[], counts bigint[], line_ids bigint[], line_back bigint[], line_ages bigint[], lines text[]) IS 'For the worker that holds the leases, a few times a second: the latest progress of runs (done null: none), and what they logged. counts says how many lines each
+run logged; line_back how many of that run''s come after this one, line_ages how many milliseconds ago. Runs that lost their lease are ignored.
+Keeps the latest 1000 lines of a task. Locks those tasks'' rows in reports. Errors: 55P03, 40P01: repeat.';
+
+--
 -- Name: record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1984,6 +2115,9 @@ BEGIN
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
   SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
   RETURN QUERY SELECT * FROM unsettled(release.worker, ids, leases);
 END $$;
 
@@ -1994,6 +2128,25 @@ END $$;
 COMMENT ON FUNCTION millrace.release(worker uuid, ids bigint[], leases bigint[], delay interval, note text, careful boolean) IS 'For the worker that holds the leases: gives tasks back, to run again after delay, without counting the attempt. A note is
 added to their error history. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
 Errors: 55P03 a row is held, repeat with careful.';
+
+--
+-- Name: renew_wait(bigint, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.renew_wait(task bigint, wait bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  UPDATE waits w SET expires_at = clock() + interval '1 minute' WHERE w.task = renew_wait.task AND w.id = renew_wait.wait;
+  RETURN FOUND;
+END $$;
+
+--
+-- Name: FUNCTION renew_wait(task bigint, wait bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.renew_wait(task bigint, wait bigint) IS 'For whoever waits: prolongs a wait to a minute from now; false if it has been tidied away, then begin again. Locks its row.';
 
 --
 -- Name: rescue(integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2317,6 +2470,46 @@ $$;
 COMMENT ON FUNCTION millrace.stats() IS 'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
 
 --
+-- Name: task_channel(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.task_channel(task bigint) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 'millrace_' || to_hex(hashtextextended(current_schema() || chr(2) || task, 0))
+$$;
+
+--
+-- Name: FUNCTION task_channel(task bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.task_channel(task bigint) IS 'The NOTIFY channel that tells those who wait for a task to look again. Anyone may call it; locks nothing.';
+
+--
+-- Name: tell_waits(bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tell_waits(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  -- Above READ COMMITTED a wait that began meanwhile cannot be seen, so everybody is told.
+  PERFORM pg_notify(task_channel(u.id), '') FROM unnest(ids) AS u (id)
+  WHERE current_setting('transaction_isolation') <> 'read committed'
+     OR EXISTS (SELECT FROM waits w WHERE w.task = u.id AND w.expires_at > clock());
+END $$;
+
+--
+-- Name: FUNCTION tell_waits(ids bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tell_waits(ids bigint[]) IS 'Private. Notifies those who wait for these tasks. To be called in a statement after the one that ended them, so that it sees waits that began
+while that ran. Takes the cluster''s NOTIFY lock at commit, and only if somebody waits.';
+
+--
 -- Name: tick_after(millrace.schedules, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2460,6 +2653,40 @@ END $$;
 COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
 
 --
+-- Name: tidy_reports(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tidy_reports(after bigint DEFAULT 0, most integer DEFAULT 5000) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+  orphans bigint[];
+  looked  integer;
+  last    bigint;
+BEGIN
+  DELETE FROM waits w WHERE (w.task, w.id) IN (
+    SELECT o.task, o.id FROM waits o WHERE o.expires_at < clock() FOR UPDATE SKIP LOCKED);
+  SELECT count(*), max(n.task), array_agg(n.task) FILTER (WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = n.task))
+  INTO looked, last, orphans
+  FROM (SELECT r.task FROM reports r WHERE r.task > tidy_reports.after ORDER BY r.task LIMIT most) n;
+  IF orphans IS NOT NULL THEN
+    DELETE FROM log_lines l WHERE l.task = ANY (orphans);
+    DELETE FROM reports r WHERE r.task = ANY (orphans);
+  END IF;
+  RETURN CASE WHEN looked = most THEN last ELSE 0 END;
+END $$;
+
+--
+-- Name: FUNCTION tidy_reports(after bigint, most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tidy_reports(after bigint, most integer) IS 'Private, for workers, in turn: removes waits that were not renewed, and the progress and log lines of tasks that are gone. It looks at the next
+tasks after this id and returns where to go on, 0 to begin anew. Locks the rows it deletes.';
+
+--
 -- Name: tidy_ticks(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2586,6 +2813,23 @@ $$;
 COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
 
 --
+-- Name: worker_channel(uuid); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.worker_channel(worker uuid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 'millrace_' || to_hex(hashtextextended(current_schema() || chr(3) || worker, 0))
+$$;
+
+--
+-- Name: FUNCTION worker_channel(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.worker_channel(worker uuid) IS 'Private. The NOTIFY channel that tells a worker to look which of its running tasks somebody asked to cancel. Locks nothing.';
+
+--
 -- Name: zone_check(text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2707,6 +2951,24 @@ ALTER TABLE millrace.leases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 --
+-- Name: log_lines; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.log_lines (
+    task bigint NOT NULL,
+    seq bigint NOT NULL,
+    attempt smallint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    line text NOT NULL
+);
+
+--
+-- Name: TABLE log_lines; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.log_lines IS 'Private. What handlers logged: the latest 1000 lines of each task.';
+
+--
 -- Name: migrations; Type: TABLE; Schema: millrace; Owner: -
 --
 
@@ -2772,6 +3034,30 @@ CREATE VIEW millrace.ready_tasks AS
 --
 
 COMMENT ON VIEW millrace.ready_tasks IS 'Tasks that a worker may claim now.';
+
+--
+-- Name: reports; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.reports (
+    task bigint NOT NULL,
+    lease bigint NOT NULL,
+    attempt smallint NOT NULL,
+    done bigint,
+    total bigint,
+    note text,
+    reported_at timestamp with time zone,
+    lines bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT reports_done_check CHECK ((done >= 0)),
+    CONSTRAINT reports_total_check CHECK ((total > 0))
+)
+WITH (fillfactor='50');
+
+--
+-- Name: TABLE reports; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.reports IS 'Private. One row per task whose handler reported progress or logged: the progress of its latest run that did, and how many lines it ever logged.';
 
 --
 -- Name: workers; Type: TABLE; Schema: millrace; Owner: -
@@ -2893,6 +3179,45 @@ COMMENT ON TABLE millrace.settings IS 'One row: limits that an operator may chan
 COMMENT ON COLUMN millrace.settings.args_bytes_max IS 'Largest args accepted at enqueue, in bytes of their JSON text as PostgreSQL prints it. Default 1 MiB.';
 
 --
+-- Name: task_logs; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.task_logs AS
+ SELECT l.task,
+    l.seq,
+    l.attempt,
+    l.at,
+    l.line
+   FROM millrace.log_lines l;
+
+--
+-- Name: VIEW task_logs; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.task_logs IS 'What the handlers of a task logged, the latest 1000 lines of all its runs; seq counts from 1.';
+
+--
+-- Name: task_progress; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.task_progress AS
+ SELECT r.task,
+    r.attempt,
+    r.done,
+    r.total,
+    r.note,
+    r.reported_at
+   FROM (millrace.reports r
+     JOIN millrace.tasks t ON (((t.id = r.task) AND (t.lease = r.lease))))
+  WHERE (r.done IS NOT NULL);
+
+--
+-- Name: VIEW task_progress; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.task_progress IS 'How far the latest run of a task came: done of total (null: unknown). Kept after its end; gone when the task is claimed again, until that run reports.';
+
+--
 -- Name: task_stats; Type: TABLE; Schema: millrace; Owner: -
 --
 
@@ -2952,6 +3277,37 @@ CREATE VIEW millrace.upcoming_tasks AS
 COMMENT ON VIEW millrace.upcoming_tasks IS 'Tasks that wait for their time: scheduled or retrying.';
 
 --
+-- Name: waits; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.waits (
+    task bigint NOT NULL,
+    id bigint NOT NULL,
+    follow boolean NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500', autovacuum_vacuum_cost_delay='0');
+
+--
+-- Name: TABLE waits; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.waits IS 'Private. Who waits for a task''s end, or (follow) for its progress too; renewed while they wait.';
+
+--
+-- Name: waits_id_seq; Type: SEQUENCE; Schema: millrace; Owner: -
+--
+
+ALTER TABLE millrace.waits ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.waits_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+--
 -- Name: worker_sessions; Type: TABLE; Schema: millrace; Owner: -
 --
 
@@ -2982,11 +3338,25 @@ ALTER TABLE ONLY millrace.leases
     ADD CONSTRAINT leases_pkey PRIMARY KEY (id);
 
 --
+-- Name: log_lines log_lines_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.log_lines
+    ADD CONSTRAINT log_lines_pkey PRIMARY KEY (task, seq);
+
+--
 -- Name: migrations migrations_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 --
 
 ALTER TABLE ONLY millrace.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
+
+--
+-- Name: reports reports_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.reports
+    ADD CONSTRAINT reports_pkey PRIMARY KEY (task);
 
 --
 -- Name: schedule_ticks schedule_ticks_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
@@ -3029,6 +3399,13 @@ ALTER TABLE ONLY millrace.task_stats
 
 ALTER TABLE ONLY millrace.tasks
     ADD CONSTRAINT tasks_pkey PRIMARY KEY (id);
+
+--
+-- Name: waits waits_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.waits
+    ADD CONSTRAINT waits_pkey PRIMARY KEY (task, id);
 
 --
 -- Name: worker_sessions worker_sessions_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -

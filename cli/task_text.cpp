@@ -1,0 +1,92 @@
+#include "cli/task_text.hpp"
+
+#include "base/time_text.hpp"
+#include "cli/table.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace millrace::cli {
+namespace {
+
+std::string as_json(std::string_view text) { return nlohmann::json(text).dump(); }
+std::string time_json(const std::optional<Time>& time) { return time ? as_json(base::format_time(*time)) : "null"; }
+
+}  // namespace
+
+// args and result are embedded as the database printed them: no number is read and written again.
+std::string json_of(const TaskRecord& task) {
+  std::string errors;
+  for (const TaskError& error : task.errors) {
+    errors += fmt::format("{}{{\"attempt\": {}, \"at\": {}, \"worker\": {}, \"message\": {}}}", errors.empty() ? "" : ", ", error.attempt,
+                          time_json(error.at), as_json(error.worker), as_json(error.message));
+  }
+  return fmt::format(
+      "{{\"id\": {}, \"kind\": {}, \"queue\": {}, \"status\": \"{}\", \"priority\": {}, \"attempt\": {}, \"max_attempts\": {}, \"run_at\": "
+      "{},"
+      " \"created_at\": {}, \"started_at\": {}, \"finished_at\": {}, \"dead_at\": {}, \"lease\": {}, \"worker\": {}, \"timeout_ms\": {}, "
+      "\"backoff\": {},"
+      " \"args\": {}, \"result\": {}, \"errors\": [{}]}}",
+      task.id.value, as_json(task.kind), as_json(task.queue), to_string(task.status), task.priority.value(), task.attempt,
+      task.max_attempts, time_json(task.run_at), time_json(task.created_at), time_json(task.started_at), time_json(task.finished_at),
+      time_json(task.dead_at), task.lease ? std::to_string(task.lease->value) : "null", task.worker ? as_json(*task.worker) : "null",
+      task.timeout ? std::to_string(task.timeout->count()) : "null", task.backoff.value_or("null"), task.args, task.result.value_or("null"),
+      errors);
+}
+
+std::string json_of(const TaskRecord& task, const std::optional<Progress>& progress) {
+  std::string said = "null";
+  if (progress) {
+    said = nlohmann::ordered_json{{"done", progress->done},
+                                  {"total", progress->total > 0 ? nlohmann::ordered_json(progress->total) : nlohmann::ordered_json()},
+                                  {"note", progress->note},
+                                  {"attempt", progress->attempt},
+                                  {"at", base::format_time(progress->at)}}
+               .dump();
+  }
+  const std::string row = json_of(task);
+  return fmt::format("{}, \"progress\": {}}}", row.substr(0, row.size() - 1), said);
+}
+
+std::string bar(const Progress& progress) {
+  std::string text;
+  if (progress.total > 0) {
+    constexpr int width = 20;
+    const double share = std::clamp(static_cast<double>(progress.done) / static_cast<double>(progress.total), 0.0, 1.0);
+    const auto full = static_cast<std::size_t>(share * width);
+    text = fmt::format("[{}{}] {:3.0f} %  {}/{}", std::string(full, '#'), std::string(width - full, '-'), share * 100, progress.done,
+                       progress.total);
+  } else {
+    text = std::to_string(progress.done);
+  }
+  return progress.note.empty() ? text : text + "  " + progress.note;
+}
+
+void print_task(const TaskRecord& task, const std::optional<Progress>& progress) {
+  const auto line = [](const char* name, const std::string& value) {
+    if (!value.empty()) fmt::print("{:<13} {}\n", name, printable(value, true));
+  };
+  const auto time = [](const std::optional<Time>& at) { return at ? base::format_time(*at) : std::string(); };
+  line("task", std::to_string(task.id.value));
+  line("kind", task.kind);
+  line("queue", task.queue);
+  line("status", std::string(to_string(task.status)));
+  line("priority", std::to_string(task.priority.value()));
+  line("attempt", fmt::format("{} of {}", task.attempt, task.max_attempts));
+  line("run at", time(task.run_at));
+  line("created at", time(task.created_at));
+  line("started at", time(task.started_at));
+  line("finished at", time(task.finished_at));
+  if (task.timeout) line("timeout", fmt::format("{} ms", task.timeout->count()));
+  line("retry policy", task.backoff.value_or(""));
+  line("worker", task.worker.value_or(""));
+  if (progress) line("progress", bar(*progress));
+  line("args", task.args);
+  line("result", task.result.value_or(""));
+  for (const TaskError& error : task.errors)
+    line("error", fmt::format("attempt {} at {}: {}", error.attempt, base::format_time(error.at), error.message));
+}
+
+}  // namespace millrace::cli
