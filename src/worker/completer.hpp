@@ -33,7 +33,6 @@ class Completer {
   postgres::Connection& connection();
   /// What handlers said: every 200 ms, and before the ends of those who said it.
   void attend_reports(const std::vector<Settlement>& batch, bool closed);
-  void send_reports(const Board::Reports& reports);
   bool drop_done_leases();
 
   State& state_;

@@ -1,4 +1,4 @@
--- Undoes 0010.
+-- Undoes 0011.
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
 DROP FUNCTION tidy_reports(bigint, integer);
@@ -10,4 +10,4 @@ DROP TABLE reports;
 DROP FUNCTION end_wait(bigint, bigint);
 DROP FUNCTION renew_wait(bigint, bigint);
 DROP FUNCTION begin_wait(bigint, boolean);
-DELETE FROM migrations WHERE version = 10;
+DELETE FROM migrations WHERE version = 11;

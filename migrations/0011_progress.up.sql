@@ -1,4 +1,4 @@
--- 0010 progress: waiting for a task's end, and what a run says about itself while it runs.
+-- 0011 progress: waiting for a task's end, and what a run says about itself while it runs.
 -- docs/progress.md is the essay behind this file.
 --
 -- While a task runs only settle and rescue write its row, so progress and log lines have rows of their own. They are
@@ -156,4 +156,4 @@ COMMENT ON FUNCTION tidy_reports(bigint, integer) IS
 $c$Private, for workers, in turn: removes waits that were not renewed, and the progress and log lines of tasks that are gone. It looks at the next
 tasks after this id and returns where to go on, 0 to begin anew. Locks the rows it deletes.$c$;
 
-INSERT INTO migrations (version, name, min_compatible) VALUES (10, 'progress', 1);
+INSERT INTO migrations (version, name, min_compatible) VALUES (11, 'progress', 1);

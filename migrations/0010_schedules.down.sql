@@ -1,4 +1,4 @@
--- Undoes 0009.
+-- Undoes 0010.
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
 DROP FUNCTION run_schedule(text);
@@ -18,4 +18,4 @@ DROP FUNCTION tick_at(schedules, timestamptz);
 DROP FUNCTION schedules_channel();
 DROP TABLE schedule_ticks;
 DROP TABLE schedules;
-DELETE FROM migrations WHERE version = 9;
+DELETE FROM migrations WHERE version = 10;

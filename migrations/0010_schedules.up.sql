@@ -1,4 +1,4 @@
--- 0009 schedules: recurring rules, fired exactly once per tick. docs/schedules.md is the essay behind this file.
+-- 0010 schedules: recurring rules, fired exactly once per tick. docs/schedules.md is the essay behind this file.
 --
 -- A due schedule is taken FOR UPDATE SKIP LOCKED by any worker's heart; its ticks, their tasks and the time of the
 -- next tick commit together. Whoever dies before the commit leaves everything as it was, for the next one.
@@ -414,4 +414,4 @@ END $$;
 COMMENT ON FUNCTION run_schedule(text) IS
   'Adds a task of this schedule now, beside its ticks and also while it is paused; returns its id. {{tick}} is the time of the call. Locks the schedule''s row. Errors: MR002, 55P03.';
 
-INSERT INTO migrations (version, name, min_compatible) VALUES (9, 'schedules', 1);
+INSERT INTO migrations (version, name, min_compatible) VALUES (10, 'schedules', 1);
