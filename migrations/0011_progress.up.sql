@@ -18,8 +18,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION begin_wait(bigint, boolean) IS
 $c$For whoever waits for a task: LISTEN on task_channel(task), call this and commit, then look at the task, and look again whenever told. An end
-that was being recorded before this was committed tells nobody: until pg_snapshot_xmin(pg_current_snapshot()) has passed the
-pg_snapshot_xmax of the first look, look again after a while too. follow: be told of progress as well. Lasts a minute; renew_wait() prolongs it.
+that was being recorded before this was committed tells nobody: take pg_current_xact_id() then, and until
+pg_snapshot_xmin(pg_current_snapshot()) has reached it, look again after a while too. follow: be told of progress as well. Lasts a minute; renew_wait() prolongs it.
 Anyone with INSERT on waits may call it; locks only its new row.$c$;
 
 CREATE FUNCTION renew_wait(task bigint, wait bigint) RETURNS boolean

@@ -47,7 +47,11 @@ Watch::Watch(Connect connect, std::unique_ptr<postgres::Connection> link, std::s
     }
   }
   link_ = connect_();
-  begin();
+  try {
+    begin();
+  } catch (const ConnectionError&) {
+    link_.reset();  // run() replaces it
+  }
 }
 
 Watch::~Watch() { end(); }
@@ -55,13 +59,14 @@ Watch::~Watch() { end(); }
 void Watch::begin() {
   pace_ = pace_first;
   wait_ = 0;
-  flag_xmax_ = 0;
+  newest_ = 0;
   if (!listen_) return;
   // In this order, each committed before the next: listen, be seen by whoever settles, look.
   try {
     link_->listen(link_->run(fmt::format("SELECT {}.task_channel($1)", schema_), Params().integer(id_.value)).text(0, 0));
     wait_ = link_->run(fmt::format("SELECT {}.begin_wait($1, $2)", schema_), Params().integer(id_.value).boolean(follow_)).integer(0, 0);
-    flag_xmax_ = number(link_->run("SELECT pg_snapshot_xmax(pg_current_snapshot())").text(0, 0));
+    // A new transaction's id is greater than any that has looked without seeing our row; a snapshot's xmax need not be.
+    newest_ = number(link_->run("SELECT pg_current_xact_id()").text(0, 0));
   } catch (const DatabaseError& e) {
     if (e.sqlstate() != "42501" && e.sqlstate() != "25006") throw;
     // This role, or this server, may only read: so it looks.
@@ -98,9 +103,9 @@ void Watch::renew() {
 }
 
 bool Watch::may_have_missed() {
-  if (flag_xmax_ == 0) return false;
-  if (number(link_->run("SELECT pg_snapshot_xmin(pg_current_snapshot())").text(0, 0)) < flag_xmax_) return true;
-  flag_xmax_ = 0;
+  if (newest_ == 0) return false;
+  if (number(link_->run("SELECT pg_snapshot_xmin(pg_current_snapshot())").text(0, 0)) < newest_) return true;
+  newest_ = 0;
   return false;
 }
 
@@ -108,7 +113,7 @@ void Watch::pause(Clock::time_point until) {
   const auto at_most = [&](Clock::duration time) {
     return std::max(std::chrono::ceil<Milliseconds>(std::min(time, until - Clock::now())), 0ms);
   };
-  if (listen_ && flag_xmax_ == 0) {
+  if (listen_ && newest_ == 0) {
     link_->wait(at_most(renew_at_ - Clock::now()));
     return;
   }
@@ -136,6 +141,7 @@ void Watch::reconnect(const ConnectionError& error, Clock::time_point until) {
 }
 
 bool Watch::run(const std::function<bool(postgres::Connection&)>& look, Clock::time_point until) {
+  if (!link_) reconnect(ConnectionError("the connection to the database was lost"), until);
   for (;;) {
     try {
       // What may have been missed is asked before the look: an end that came between the two is seen by the look.

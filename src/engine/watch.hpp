@@ -49,9 +49,9 @@ class Watch {
   TaskId id_;
   bool follow_;
   bool listen_;
-  std::int64_t wait_ = 0;        // the row in waits; 0: none
-  std::uint64_t flag_xmax_ = 0;  // until xmin passes it, an end may be under way that has not seen our row
-  Milliseconds pace_{0};         // of looking without being told
+  std::int64_t wait_ = 0;     // the row in waits; 0: none
+  std::uint64_t newest_ = 0;  // until xmin reaches it, an end may be under way that has not seen our row
+  Milliseconds pace_{0};      // of looking without being told
   Clock::time_point renew_at_{};
 };
 

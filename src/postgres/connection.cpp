@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <unordered_map>
+#include <utility>
 
 namespace millrace::postgres {
 namespace {
@@ -66,9 +67,11 @@ struct Connection::Impl {
   Impl(Impl&&) = delete;
   Impl& operator=(Impl&&) = delete;
 
+  // Those that came while a statement was executed too: libpqxx hands them to the ears after each.
   int take_notifications() {
-    heard.clear();
-    return link.get_notifs();
+    link.get_notifs();
+    told = std::exchange(heard, {});
+    return static_cast<int>(told.size());
   }
 
   pqxx::result execute(const std::string& sql, const Params& params) {
@@ -114,7 +117,8 @@ struct Connection::Impl {
   std::string schema;
   pqxx::connection link;
   std::unordered_map<std::string, std::string> prepared;
-  std::vector<std::string> heard{};  // the channels of the notifications that wait() returned last
+  std::vector<std::string> heard{};  // the channels of the notifications that came since the last wait()
+  std::vector<std::string> told{};   // of those that it returned
   std::vector<std::unique_ptr<Ear>> ears{};
 };
 
@@ -164,10 +168,13 @@ void Connection::listen(std::string_view channel) {
   }
 }
 
-void Connection::deafen() { impl_->ears.clear(); }
+void Connection::deafen() {
+  impl_->ears.clear();
+  impl_->heard.clear();
+}
 
 int Connection::heard(std::string_view channel) const {
-  return static_cast<int>(std::count(impl_->heard.begin(), impl_->heard.end(), channel));
+  return static_cast<int>(std::count(impl_->told.begin(), impl_->told.end(), channel));
 }
 
 int Connection::wait(Milliseconds timeout, int interrupt_fd) {

@@ -114,7 +114,7 @@ bool Claimer::claim(Lookout& lookout, int room, bool suspect) {
   const auto end = Clock::now();
   const Footer footer = read_footer(lookout, rows, suspect);
   if (sweep) lookout.cursor.swept(begin, end);
-  if (flag_xmax_ != 0 && footer.xmin >= flag_xmax_) flag_xmax_ = 0;
+  if (newest_ != 0 && footer.xmin >= newest_) newest_ = 0;
   if (rows.size() > 1) {
     const int tasks = rows.size() - 1;
     const auto batch = std::make_shared<Batch>();
@@ -188,10 +188,11 @@ void Claimer::attend_wish() {
   if (wanted == policy_.wanted()) return;
   link_->run(fmt::format("SELECT {}.want_wakes($1, $2)", state_.schema), Params().text(state_.id).boolean(wanted));
   policy_.changed(Clock::now());
-  flag_xmax_ = 0;
+  newest_ = 0;
   if (wanted) {
     // An enqueue that looked before the flag was committed wakes nobody: until every transaction of that time has ended, poll.
-    flag_xmax_ = number(link_->run("SELECT pg_snapshot_xmax(pg_current_snapshot())").text(0, 0));
+    // A new transaction's id is greater than any that has looked without seeing the flag; a snapshot's xmax need not be.
+    newest_ = number(link_->run("SELECT pg_current_xact_id()").text(0, 0));
     again_ = true;
   }
 }
@@ -205,7 +206,7 @@ void Claimer::wait() {
     until = std::min(until, lookout.next_due);
   }
   if (state_.options.listen) {
-    if (flag_xmax_ != 0) sooner(200ms);
+    if (newest_ != 0) sooner(200ms);
     if (drained && !policy_.wanted()) sooner(20ms);
   }
   if (Clock::now() < alone_until_ || room_since_ != Clock::time_point{}) sooner(20ms);

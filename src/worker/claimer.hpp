@@ -49,7 +49,7 @@ class Claimer {
   std::unique_ptr<postgres::Connection> link_;
   std::vector<Lookout> lookouts_;
   WakePolicy policy_;
-  std::uint64_t flag_xmax_ = 0;  // until xmin passes it, an enqueue may not have seen our flag
+  std::uint64_t newest_ = 0;  // until xmin reaches it, an enqueue may not have seen our flag
   bool again_ = false;
   Clock::time_point room_since_{};  // since when we make room for suspects
   Clock::time_point alone_until_{};

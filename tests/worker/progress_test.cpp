@@ -53,10 +53,10 @@ TEST_CASE("wait returns the row of a task that ends, that ended, that failed, th
 
   CHECK(house.client.wait(house.client.enqueue("bad").id, 30s)->status == Status::failed);
   const TaskId later = house.client.enqueue("work", "{}", {.delay = 1h}).id;
-  auto second = std::async(std::launch::async, [&] { return house.client.wait(later, 30s); });
+  auto other = std::async(std::launch::async, [&] { return house.client.wait(later, 30s); });
   REQUIRE(waits_for(house, later));
   house.client.cancel(later);
-  CHECK(second.get()->status == Status::cancelled);
+  CHECK(other.get()->status == Status::cancelled);
   worker.stop();
   house.consistent();
 }
@@ -87,6 +87,38 @@ TEST_CASE("a wait that began while the end was being recorded ends all the same"
   REQUIRE(waiting.get().has_value());
 }
 
+TEST_CASE("a wait that began beside a newer transaction that records the end hears of it") {
+  House house;
+  house.schema.connection().script(
+      "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS"
+      " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(181); RETURN NULL; END $$;"
+      " CREATE TRIGGER held AFTER INSERT ON waits FOR EACH ROW EXECUTE FUNCTION held()");
+  const TaskId id = house.client.enqueue("work").id;
+  enroll(house.schema, first);
+  const auto lease = lease_of(house.schema.connection().run(claim_sql(first)));
+  Session holder(house.schema), settling(house.schema);
+  holder.script("SELECT pg_advisory_lock(181)");
+  auto waiting = std::async(std::launch::async, [&] { return house.client.wait(id, 60s); });
+  REQUIRE(eventually([&] {
+    return house.schema.connection()
+               .run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 181 AND NOT granted")
+               .integer(0, 0) == 1;
+  }));
+  settling.script("BEGIN");
+  settling.run(complete_sql(first, std::to_string(id.value), std::to_string(lease)));
+  holder.script("SELECT pg_advisory_unlock(181)");
+  REQUIRE(waits_for(house, id));
+  // The waiter has looked, and would sleep for as long as nobody tells it.
+  const std::string asleep =
+      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'millrace client' AND state = 'idle'"
+      " AND query LIKE '%status%' AND query LIKE '%" +
+      house.schema.name() + "%'";
+  REQUIRE(eventually([&] { return house.schema.connection().run(asleep).integer(0, 0) > 0; }));
+  settling.script("COMMIT");
+  CHECK(waiting.wait_for(10s) == std::future_status::ready);
+  CHECK(waiting.get().has_value());
+}
+
 TEST_CASE("a wait whose connection is cut goes on, and hears of an end that came meanwhile") {
   House house;
   const TaskId id = house.client.enqueue("work").id;
@@ -100,6 +132,24 @@ TEST_CASE("a wait whose connection is cut goes on, and hears of an end that came
   const auto ended = waiting.get();
   REQUIRE(ended.has_value());
   CHECK(ended->status == Status::cancelled);
+}
+
+TEST_CASE("a wait whose connection is cut while it begins goes on") {
+  House house;
+  const TaskId id = house.client.enqueue("work").id;
+  Session holder(house.schema);
+  holder.script("BEGIN; LOCK TABLE waits");
+  auto waiting = std::async(std::launch::async, [&] { return house.client.wait(id, 30s); });
+  const std::string beginning =
+      "application_name = 'millrace client' AND wait_event_type = 'Lock' AND query LIKE '%" + house.schema.name() + "%'";
+  REQUIRE(eventually([&] {
+    return house.schema.connection()
+               .run("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE " + beginning)
+               .integer(0, 0) == 1;
+  }));
+  holder.script("COMMIT");
+  house.client.cancel(id);
+  CHECK(waiting.get()->status == Status::cancelled);
 }
 
 TEST_CASE("a client that does not listen waits by looking") {

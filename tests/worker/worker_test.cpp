@@ -223,6 +223,43 @@ TEST_CASE("rule 18: an enqueue that looked before the flag was set and committed
   worker.stop();
 }
 
+TEST_CASE("rule 18: an enqueue that began while the flag was being set is found without a poll") {
+  House house;
+  // Setting the flag takes as long as the test holds this lock, so that an enqueue with a newer transaction id looks meanwhile.
+  house.schema.connection().script(
+      "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS"
+      " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(180); RETURN NULL; END $$;"
+      " CREATE TRIGGER held AFTER UPDATE ON workers FOR EACH ROW WHEN (NEW.wants_wake AND NOT OLD.wants_wake)"
+      " EXECUTE FUNCTION held()");
+  Session holder(house.schema), enqueuer(house.schema);
+  holder.script("SELECT pg_advisory_lock(180)");
+  auto options = house.options();
+  options.poll_interval = 1h;
+  options.lease_ttl = 10min;
+  options.heartbeat = 3min;
+  Worker worker(options);
+  worker.handle_raw("quick", nothing);
+  worker.start();
+  REQUIRE(eventually([&] {
+    return house.schema.connection()
+               .run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 180 AND NOT granted")
+               .integer(0, 0) == 1;
+  }));
+  enqueuer.script("BEGIN");
+  const auto id = TaskId{enqueuer.run("SELECT enqueue('quick')").integer(0, 0)};
+  holder.script("SELECT pg_advisory_unlock(180)");
+  REQUIRE(eventually([&] { return house.count("workers WHERE wants_wake") == 1; }));
+  // The worker looks, finds nothing, and would sleep.
+  const std::string asleep =
+      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'millrace worker claimer' AND state = 'idle'"
+      " AND query LIKE '%claim(%' AND query LIKE '%" +
+      house.schema.name() + "%'";
+  REQUIRE(eventually([&] { return house.schema.connection().run(asleep).integer(0, 0) == 1; }));
+  enqueuer.script("COMMIT");
+  CHECK(house.reaches(id, Status::completed));
+  worker.stop();
+}
+
 TEST_CASE("rule 20: poll-only mode is READ COMMITTED whatever the server's default") {
   House house;
   auto options = house.options();
