@@ -61,6 +61,7 @@ postgres::Result call(postgres::Connection& connection, const std::string& schem
 
 std::vector<TickRecord> ticks_of(const postgres::Result& rows) {
   std::vector<TickRecord> ticks;
+  ticks.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) {
     ticks.push_back({.at = rows.time(row, 0), .local = std::string(rows.text(row, 1)), .note = std::string(rows.text(row, 2))});
   }
@@ -115,6 +116,7 @@ std::vector<ScheduleRecord> list_schedules(postgres::Connection& connection, con
                                                base::quote_identifier(schema)),
                                    postgres::Params().maybe(name));
   std::vector<ScheduleRecord> all;
+  all.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) all.push_back(record_of(rows, row));
   return all;
 }
@@ -143,6 +145,7 @@ std::vector<PastTick> past_ticks(postgres::Connection& connection, const std::st
                   base::quote_identifier(schema)),
       postgres::Params().text(name).integer(count));
   std::vector<PastTick> ticks;
+  ticks.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) {
     PastTick one;
     one.tick = rows.time(row, 0).value_or(Time{});

@@ -30,7 +30,7 @@ std::uint64_t number(std::string_view text) {
 
 }  // namespace
 
-Watch::Watch(Connect connect, std::unique_ptr<postgres::Connection> link, std::string schema, TaskId id, bool follow, bool listen)
+Watch::Watch(Connect connect, std::unique_ptr<postgres::Connection> link, const std::string& schema, TaskId id, bool follow, bool listen)
     : connect_(std::move(connect)),
       link_(std::move(link)),
       schema_(base::quote_identifier(schema)),

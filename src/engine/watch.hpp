@@ -22,7 +22,7 @@ class Watch {
 
   /// Begins to watch; `follow`: for its progress and log lines too. `listen` false: only looks. `link` is a session to
   /// use, if there is one; otherwise one is made. Throws ConnectionError if that fails.
-  Watch(Connect connect, std::unique_ptr<postgres::Connection> link, std::string schema, TaskId id, bool follow, bool listen);
+  Watch(Connect connect, std::unique_ptr<postgres::Connection> link, const std::string& schema, TaskId id, bool follow, bool listen);
   ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;

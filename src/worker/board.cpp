@@ -18,7 +18,7 @@ constexpr std::size_t bytes_max = 4'194'304;
 Board::Report& Board::report_of(const Claimed& task) {
   const auto [found, fresh] = reports_.try_emplace(task.id().value);
   Report& report = found->second;
-  if (fresh || report.lease < task.batch->lease) {
+  if (fresh || report.lease.value < task.batch->lease.value) {
     // What an earlier run of it said under a lease that was lost would be refused.
     for (const Line& line : report.lines) bytes_ -= line.text.size();
     report = Report{.lease = task.batch->lease, .attempt = task.attempt()};
@@ -74,12 +74,12 @@ void Board::recorded() {
   condition_.notify_all();
 }
 
-void Board::put_back(Reports reports) {
+void Board::put_back(Reports&& reports) {
   const std::lock_guard lock(mutex_);
   for (auto& [task, older] : reports) {
     const auto [found, fresh] = reports_.try_emplace(task);
     Report& report = found->second;
-    if (!fresh && older.lease < report.lease) continue;
+    if (!fresh && older.lease.value < report.lease.value) continue;
     for (const Line& line : older.lines) bytes_ += line.text.size();
     if (fresh) {
       report = std::move(older);

@@ -48,7 +48,7 @@ class Board {
   [[nodiscard]] Reports take();
   void recorded();
   /// They could not be recorded; what was said since comes after them.
-  void put_back(Reports reports);
+  void put_back(Reports&& reports);
   /// Waits until what this task said is recorded, or until `until`. Calls `nudge` first, if it must wait.
   void await_recorded(TaskId task, Clock::time_point until, const std::function<void()>& nudge);
 

@@ -41,6 +41,7 @@ void cancel_runs(State& state, const std::vector<TaskId>& tasks) {
 void look_for_cancellations(State& state, postgres::Connection& link) {
   const auto rows = link.run(fmt::format("SELECT unnest({}.cancellations($1))", state.schema), postgres::Params().text(state.id));
   std::vector<TaskId> tasks;
+  tasks.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) tasks.push_back({rows.integer(row, 0)});
   cancel_runs(state, tasks);
 }
