@@ -3,6 +3,7 @@
 #include "base/json_text.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "engine/keys.hpp"
 
 #include <millrace/limits.hpp>
 
@@ -76,6 +77,8 @@ void check_count(int count) {
 Put put_schedule(const Run& run, std::string_view name, std::string_view rule, std::string_view kind, std::string_view args,
                  const ScheduleOptions& options) {
   base::check_schema_name(options.task.schema);
+  refuse_keys(options.task, "schedules");
+  refuse_about(options.task, "schedules");
   base::check_name("name", name, limits::schedule_bytes_max);
   base::check_name("rule", rule, limits::rule_bytes_max);
   base::check_name("kind", kind, limits::kind_bytes_max);
