@@ -8,6 +8,7 @@ DROP FUNCTION identity_of(text, text[], jsonb);
 DROP FUNCTION keys_check(text, interval, text, text[], interval, interval, interval, interval, boolean, timestamptz, interval);
 DROP FUNCTION retake_key(tasks);
 DROP FUNCTION take_key(text, text, text, bigint, timestamptz, boolean);
+DROP FUNCTION holder_of(text, text, text);
 DROP FUNCTION expire_task(bigint);
 DROP FUNCTION key_holds(task_keys);
 DROP TYPE enqueued;

@@ -50,53 +50,62 @@ END $$;
 COMMENT ON FUNCTION expire_task(bigint) IS
   'Private: cancels a task whose time to start is over, unless a claim is first. Waits for that claim. Locks its ticket, then its row.';
 
-CREATE FUNCTION take_key(kind text, scope text, key text, task bigint, until timestamptz, lock boolean) RETURNS bigint
-LANGUAGE plpgsql SET search_path FROM CURRENT
+CREATE FUNCTION holder_of(kind text, scope text, key text, OUT task bigint, OUT status status)
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+  -- Both by one snapshot: an answer that names a live task must not show its end, and the other way round.
+  SELECT k.task, t.status FROM task_keys k LEFT JOIN tasks t ON t.id = k.task
+  WHERE k.kind = holder_of.kind AND k.scope = holder_of.scope AND k.key = holder_of.key AND key_holds(k)
+$$;
+COMMENT ON FUNCTION holder_of(text, text, text) IS
+  'Private: the task that a key leads to, if it holds, and its status (null if its row is gone). Locks nothing.';
+
+CREATE FUNCTION take_key(kind text, scope text, key text, task bigint, until timestamptz, lock boolean, OUT holder bigint, OUT status status)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-  held task_keys;
+  left_over bigint;
 BEGIN
   LOOP
     -- 1. The answer that needs no lock.
     IF NOT lock THEN
-      SELECT * INTO held FROM task_keys k WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key;
-      IF FOUND AND key_holds(held) THEN
-        RETURN held.task;
-      END IF;
+      SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+      EXIT WHEN holder IS NOT NULL;
     END IF;
     -- 2. The primary key decides; a second one waits here for the first one's commit or rollback.
     INSERT INTO task_keys (kind, scope, key, task, until) VALUES (kind, scope, key, task, until) ON CONFLICT DO NOTHING;
     IF FOUND THEN
-      RETURN task;
+      holder := task;
+      EXIT;
     END IF;
     -- 3. Lock it, then judge it in a statement of its own.
-    SELECT * INTO held FROM task_keys k WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key FOR UPDATE;
+    SELECT k.task INTO left_over FROM task_keys k WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key FOR UPDATE;
     CONTINUE WHEN NOT FOUND;  -- tidied away meanwhile
-    IF key_holds(held) THEN
-      RETURN held.task;
-    END IF;
+    SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+    EXIT WHEN holder IS NOT NULL;
     IF scope = 'unique' THEN
       -- Live all the same, if it is one whose time to start is over: that has to be on record first, and a claim may win.
-      PERFORM expire_task(held.task);
-      IF key_holds(held) THEN
-        RETURN held.task;
-      END IF;
+      PERFORM expire_task(left_over);
+      SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+      EXIT WHEN holder IS NOT NULL;
     END IF;
     UPDATE task_keys k SET task = take_key.task, until = take_key.until
     WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key;
-    RETURN task;
+    holder := task;
+    EXIT;
   END LOOP;
 END $$;
 COMMENT ON FUNCTION take_key(text, text, text, bigint, timestamptz, boolean) IS
-$c$Private: makes a key lead to this task, unless it holds already; returns the task that it leads to. lock: the row is locked in any case. Waits for
-a transaction that has inserted or locked it. Locks the key's row if it writes it. Errors: 40001 above READ COMMITTED.$c$;
+$c$Private: makes a key lead to this task, unless it holds already; returns the task that it leads to, and its status if that is another. lock: the row is
+locked in any case. Waits for a transaction that has inserted or locked it. Locks the key's row if it writes it. Errors: 40001 above READ COMMITTED.$c$;
 
 CREATE FUNCTION retake_key(task tasks) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 DECLARE
-  holder bigint := take_key(task.kind, 'unique', task.unique_key, task.id, '-infinity', lock => true);
+  holder bigint;
 BEGIN
+  SELECT k.holder INTO holder FROM take_key(task.kind, 'unique', task.unique_key, task.id, '-infinity', lock => true) k;
   IF holder <> task.id AND EXISTS (SELECT FROM tasks t WHERE t.id = holder AND t.status NOT IN ('completed', 'failed', 'cancelled')) THEN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s cannot be retried: task %s has its unique key and is live', task.id, holder);
   END IF;
@@ -248,7 +257,7 @@ LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_variable
 DECLARE
-  task     bigint;
+  made     bigint;
   holder   bigint;
   scope    text;
   identity text;
@@ -259,35 +268,42 @@ BEGIN
   PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
   PERFORM keys_check(key, key_for, unique_key, unique_by, unique_for, debounce, debounce_max, throttle, replace, run_at, delay);
   PERFORM args_check(args);
-  task := nextval('tasks_id_seq');
+  made := nextval('tasks_id_seq');
   due := coalesce(run_at, clock() + coalesce(delay, debounce), clock());
   expires_at := coalesce(expires_at, clock() + expires_in);
   scope := CASE WHEN debounce IS NOT NULL THEN 'debounce' WHEN throttle IS NOT NULL THEN 'throttle'
                 WHEN num_nonnulls(unique_key, unique_by) > 0 THEN 'unique' END;
-  answer := (task, NULL, true, false);
+  answer := (made, NULL, true, false);
 
   -- The idempotency key first, always: so no two calls can wait for each other.
   IF key IS NOT NULL THEN
-    answer.id := take_key(kind, 'key', key, task, clock() + coalesce(key_for, interval '24 hours'), lock => false);
-    IF answer.id <> task THEN
-      answer.created := false;
-    END IF;
+    SELECT k.holder, k.status INTO answer.id, answer.status
+    FROM take_key(kind, 'key', key, made, clock() + coalesce(key_for, interval '24 hours'), lock => false) k;
+    answer.created := answer.id = made;
   END IF;
   IF answer.created AND scope IS NOT NULL THEN
     identity := identity_of(unique_key, unique_by, args);
-    holder := take_key(kind, scope, identity, task, coalesce(clock() + coalesce(unique_for, throttle), '-infinity'),
-                       lock => replace OR debounce IS NOT NULL);
-    IF holder <> task AND (replace OR debounce IS NOT NULL) THEN
+    SELECT k.holder, k.status INTO holder, answer.status
+    FROM take_key(kind, scope, identity, made, coalesce(clock() + coalesce(unique_for, throttle), '-infinity'), lock => replace OR debounce IS NOT NULL) k;
+    -- It may start, or end, while this waits for its ticket: then look again. The key's row is locked, so it leads nowhere else meanwhile.
+    FOR try IN 1..5 LOOP
+      EXIT WHEN holder = made OR NOT (replace OR debounce IS NOT NULL);
       answer.replaced := replace_task(
         holder, args, queue, priority, due, CASE WHEN debounce IS NOT NULL THEN coalesce(debounce_max, debounce * 10) END, max_attempts, backoff,
         timeout, wake, expires_at, correlation, tenant, tags, metadata, traceparent);
-      IF debounce IS NOT NULL AND NOT answer.replaced THEN
-        -- It has started meanwhile, so what is new needs a run of its own. The key's row is locked.
-        UPDATE task_keys k SET task = enqueue_once.task, until = '-infinity' WHERE k.kind = enqueue_once.kind AND k.scope = 'debounce' AND k.key = identity;
-        holder := task;
+      EXIT WHEN answer.replaced;
+      SELECT h.task, h.status INTO holder, answer.status FROM holder_of(kind, scope, identity) h;
+      EXIT WHEN answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled');
+      IF holder IS NULL THEN
+        -- What is new needs a run of its own.
+        UPDATE task_keys k SET task = made, until = coalesce(clock() + unique_for, '-infinity')
+        WHERE k.kind = enqueue_once.kind AND k.scope = scope AND k.key = identity;
+        holder := made;
+      ELSIF try = 5 THEN
+        RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be replaced; try again', holder);
       END IF;
-    END IF;
-    IF holder <> task THEN
+    END LOOP;
+    IF holder <> made THEN
       answer.id := holder;
       answer.created := false;
       IF key IS NOT NULL THEN
@@ -296,9 +312,9 @@ BEGIN
     END IF;
   END IF;
   IF answer.created THEN
-    answer.status := add_task(task, kind, args, queue, priority, due, max_attempts, backoff, timeout, wake, expires_at, correlation, tenant, tags,
+    answer.status := add_task(made, kind, args, queue, priority, due, max_attempts, backoff, timeout, wake, expires_at, correlation, tenant, tags,
                               metadata, traceparent, CASE WHEN scope = 'unique' THEN identity END);
-  ELSE
+  ELSIF answer.replaced THEN
     SELECT t.status INTO answer.status FROM tasks t WHERE t.id = answer.id;
   END IF;
   RETURN answer;
