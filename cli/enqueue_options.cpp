@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace millrace::cli {
@@ -28,6 +29,22 @@ std::optional<std::string> from_environment(const char* name) {
   const char* value = std::getenv(name);
   if (value == nullptr || *value == '\0') return {};
   return value;
+}
+
+// The names between the commas; none means all args.
+std::vector<std::string> fields_of(const std::vector<std::string>& texts) {
+  std::vector<std::string> fields;
+  for (const std::string& text : texts) {
+    // The option takes the next word if it can.
+    if (text.starts_with('{'))
+      throw InvalidArgument("--unique", "is followed by the args; write them before it, or fields as --unique=user,day");
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t comma = std::min(text.find(',', begin), text.size());
+      fields.push_back(text.substr(begin, comma - begin));
+      begin = comma + 1;
+    }
+  }
+  return fields;
 }
 
 }  // namespace
@@ -59,7 +76,6 @@ void add_enqueue_options(CLI::App& command, EnqueueWords& words) {
   command.add_option("--unique", words.unique, "One live task with these args, or with these fields of them: --unique=user,day")
       ->type_name("[FIELDS]")
       ->expected(0, 1)
-      ->delimiter(',')
       ->group(keys);
   command.add_option("--unique-key", words.unique_key, "The same by a text instead of args")->group(keys);
   command.add_option("--unique-for", words.unique_for, "Not only while it is live, but also for so long")
@@ -107,10 +123,7 @@ EnqueueOptions options_of(const CLI::App& command, const EnqueueWords& words) {
   options.key = words.key;
   options.key_for = duration_of("--key-for", words.key_for);
   if (command.count("--unique") > 0) {
-    options.unique_by.emplace();
-    for (const std::string& field : words.unique) {
-      if (!field.empty()) options.unique_by->push_back(field);
-    }
+    options.unique_by = fields_of(words.unique);
   }
   options.unique_key = words.unique_key;
   options.unique_for = duration_of("--unique-for", words.unique_for);
