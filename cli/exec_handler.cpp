@@ -69,8 +69,9 @@ class Child {
     std::vector<char*> env;
     env.reserve(environment.size());
     for (const std::string& one : environment) env.push_back(const_cast<char*>(one.c_str()));
+    // What this worker was started with is not the task's.
     for (char** one = environ; *one != nullptr; ++one) {
-      if (std::strncmp(*one, "MILLRACE_", 9) != 0) env.push_back(*one);
+      if (std::strncmp(*one, "MILLRACE_", 9) != 0 && std::strncmp(*one, "TRACEPARENT=", 12) != 0) env.push_back(*one);
     }
     env.push_back(nullptr);
     const char* const argv[] = {"/bin/sh", "-c", command.c_str(), nullptr};
@@ -220,14 +221,16 @@ std::string complaint(const std::string& what, const std::string& errors) {
 
 RawHandler exec_handler(std::string command, std::string schema) {
   return [command = std::move(command), schema = std::move(schema)](Context& context) -> Outcome<std::string> {
-    const std::vector<std::string> environment = {fmt::format("MILLRACE_TASK_ID={}", context.task_id().value),
-                                                  fmt::format("MILLRACE_KIND={}", context.kind()),
-                                                  fmt::format("MILLRACE_QUEUE={}", context.queue()),
-                                                  fmt::format("MILLRACE_ATTEMPT={}", context.attempt()),
-                                                  fmt::format("MILLRACE_MAX_ATTEMPTS={}", context.max_attempts()),
-                                                  fmt::format("MILLRACE_LEASE={}", context.lease().value),
-                                                  fmt::format("MILLRACE_WORKER={}", context.worker_id()),
-                                                  fmt::format("MILLRACE_SCHEMA={}", schema)};
+    std::vector<std::string> environment = {fmt::format("MILLRACE_TASK_ID={}", context.task_id().value),
+                                            fmt::format("MILLRACE_KIND={}", context.kind()),
+                                            fmt::format("MILLRACE_QUEUE={}", context.queue()),
+                                            fmt::format("MILLRACE_ATTEMPT={}", context.attempt()),
+                                            fmt::format("MILLRACE_MAX_ATTEMPTS={}", context.max_attempts()),
+                                            fmt::format("MILLRACE_LEASE={}", context.lease().value),
+                                            fmt::format("MILLRACE_WORKER={}", context.worker_id()),
+                                            fmt::format("MILLRACE_SCHEMA={}", schema)};
+    if (const auto id = context.correlation()) environment.push_back("MILLRACE_CORRELATION_ID=" + *id);
+    if (const auto trace = context.traceparent()) environment.push_back("TRACEPARENT=" + *trace);
     Child child(command, environment, context.args(), [&context](std::string_view lines) { context.log(lines); });
     const int status = child.run(context.stop_token());
     if (WIFSIGNALED(status))

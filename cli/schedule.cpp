@@ -52,6 +52,7 @@ struct Creation {
   Plan plan{};
   std::optional<std::string> misfire{}, misfire_max{}, grace{}, jitter{}, exclusive{}, queue{}, priority{}, max_attempts{}, timeout{},
       retry{};
+  std::vector<std::string> tags{};
 };
 
 ScheduleOptions options_of(const Creation& call) {
@@ -63,6 +64,7 @@ ScheduleOptions options_of(const Creation& call) {
   if (call.jitter) options.jitter = parse_duration("--jitter", *call.jitter);
   if (call.exclusive) options.exclusive = engine::named<Exclusive>("--exclusive", engine::exclusives, *call.exclusive);
   options.task.queue = call.queue;
+  options.task.tags = call.tags;
   if (call.priority) options.task.priority = parse_priority(*call.priority);
   if (call.max_attempts) options.task.max_attempts = parse_int("--max-attempts", *call.max_attempts);
   if (call.timeout) options.task.timeout = parse_duration("--timeout", *call.timeout);
@@ -106,6 +108,7 @@ std::string json_of(const ScheduleRecord& one) {
                   {"queue", one.queue},
                   {"priority", one.priority.value()},
                   {"max_attempts", one.max_attempts},
+                  {"tags", one.tags},
                   {"timeout_ms", one.timeout ? Json(one.timeout->count()) : Json()},
                   {"paused", one.paused},
                   {"next_tick", time_json(one.next_tick)},
@@ -165,6 +168,7 @@ void show(const Globals& globals, const std::string& name) {
   line("args", one.args);
   line("queue", fmt::format("{}, priority {}", one.queue, one.priority.value()));
   line("attempts", std::to_string(one.max_attempts));
+  line("tags", fmt::format("{}", fmt::join(one.tags, ", ")));
   if (one.timeout) line("timeout", fmt::format("{} ms", one.timeout->count()));
   line("retry policy", one.backoff.value_or(""));
   line("missed ticks", one.misfire == Misfire::all ? fmt::format("all, at most {}", one.misfire_max) : std::string(to_string(one.misfire)));
@@ -255,6 +259,7 @@ void add_schedule(CLI::App& app, Globals& globals) {
   make->add_option("--max-attempts", creation->max_attempts, "Runs before a task becomes a dead letter; 1 to 1000, default 5")
       ->type_name("INT");
   make->add_option("--timeout", creation->timeout, "Longest run of one attempt, such as 30s")->type_name("DURATION");
+  make->add_option("--tag", creation->tags, "A tag of its tasks; may be repeated")->allow_extra_args(false);
   make->add_option("--retry", creation->retry, "exponential(1s,60s), linear(1s,60s) or fixed(5s)")->type_name("POLICY");
   make->footer(
       "Example:\n  millrace schedule create nightly-report '30 2 * * *' report '{\"day\": \"{{tick}}\"}' --zone Europe/Berlin\n"

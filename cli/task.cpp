@@ -14,6 +14,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace millrace::cli {
 namespace {
@@ -60,7 +61,8 @@ struct WaitCall {
 };
 
 struct Listing {
-  std::optional<std::string> status{}, queue{}, kind{}, before{};
+  std::optional<std::string> status{}, queue{}, kind{}, before{}, correlation{}, tenant{};
+  std::vector<std::string> tags{};
   std::string limit{"50"};
 };
 
@@ -69,6 +71,9 @@ void list(const Globals& globals, const Listing& listing) {
   if (listing.status) filter.status = status_from(*listing.status);
   filter.queue = listing.queue;
   filter.kind = listing.kind;
+  filter.correlation = listing.correlation;
+  filter.tenant = listing.tenant;
+  filter.tags = listing.tags;
   if (listing.before) filter.before = TaskId{parse_integer("--before", *listing.before)};
   Client client({.database = globals.url(), .schema = globals.schema});
   const auto tasks = client.list(filter);
@@ -122,6 +127,9 @@ void add_task(CLI::App& app, Globals& globals) {
   many->add_option("--status", listing->status, "pending, scheduled, retrying, running, completed, failed or cancelled");
   many->add_option("--queue", listing->queue, "Only this queue");
   many->add_option("--kind", listing->kind, "Only this kind");
+  many->add_option("--tag", listing->tags, "Only with this tag; repeated: with all of them")->allow_extra_args(false);
+  many->add_option("--tenant", listing->tenant, "Only of this tenant");
+  many->add_option("--correlation", listing->correlation, "Only with this correlation id");
   many->add_option("--before", listing->before, "Only ids below this one: the next page")->type_name("INT");
   many->add_option("--limit", listing->limit, "At most so many; 1 to 1000")->type_name("INT")->capture_default_str();
   many->callback([&globals, listing] { list(globals, *listing); });

@@ -14,6 +14,8 @@ namespace {
 std::string as_json(std::string_view text) { return nlohmann::json(text).dump(); }
 std::string time_json(const std::optional<Time>& time) { return time ? as_json(base::format_time(*time)) : "null"; }
 
+std::string text_json(const std::optional<std::string>& text) { return text ? as_json(*text) : "null"; }
+
 }  // namespace
 
 // args and result are embedded as the database printed them: no number is read and written again.
@@ -28,12 +30,15 @@ std::string json_of(const TaskRecord& task) {
       "{},"
       " \"created_at\": {}, \"started_at\": {}, \"finished_at\": {}, \"dead_at\": {}, \"lease\": {}, \"worker\": {}, \"timeout_ms\": {}, "
       "\"backoff\": {},"
-      " \"args\": {}, \"result\": {}, \"errors\": [{}]}}",
+      " \"args\": {}, \"result\": {}, \"errors\": [{}], \"expires_at\": {}, \"reason\": {}, \"correlation\": {}, \"tenant\": {}, \"tags\": "
+      "{},"
+      " \"metadata\": {}, \"traceparent\": {}}}",
       task.id.value, as_json(task.kind), as_json(task.queue), to_string(task.status), task.priority.value(), task.attempt,
       task.max_attempts, time_json(task.run_at), time_json(task.created_at), time_json(task.started_at), time_json(task.finished_at),
       time_json(task.dead_at), task.lease ? std::to_string(task.lease->value) : "null", task.worker ? as_json(*task.worker) : "null",
       task.timeout ? std::to_string(task.timeout->count()) : "null", task.backoff.value_or("null"), task.args, task.result.value_or("null"),
-      errors);
+      errors, time_json(task.expires_at), text_json(task.reason), text_json(task.correlation), text_json(task.tenant),
+      nlohmann::json(task.tags).dump(), nlohmann::json(task.metadata).dump(), text_json(task.traceparent));
 }
 
 std::string json_of(const TaskRecord& task, const std::optional<Progress>& progress) {
@@ -80,6 +85,13 @@ void print_task(const TaskRecord& task, const std::optional<Progress>& progress)
   line("started at", time(task.started_at));
   line("finished at", time(task.finished_at));
   if (task.timeout) line("timeout", fmt::format("{} ms", task.timeout->count()));
+  line("expires at", time(task.expires_at));
+  line("reason", task.reason.value_or(""));
+  line("correlation", task.correlation.value_or(""));
+  line("tenant", task.tenant.value_or(""));
+  line("tags", fmt::format("{}", fmt::join(task.tags, ", ")));
+  for (const auto& one : task.metadata) line("metadata", one.first + " = " + one.second);
+  line("traceparent", task.traceparent.value_or(""));
   line("retry policy", task.backoff.value_or(""));
   line("worker", task.worker.value_or(""));
   if (progress) line("progress", bar(*progress));

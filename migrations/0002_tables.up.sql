@@ -28,6 +28,14 @@ CREATE TABLE tasks (
   args         jsonb       NOT NULL DEFAULT '{}',
   result       jsonb,
   errors       jsonb,
+  expires_at   timestamptz,
+  reason       text,
+  correlation  text,
+  tenant       text,
+  tags         text[],
+  metadata     jsonb,
+  traceparent  text,
+  unique_key   text,
   -- One constraint, because each is set up anew by every statement that writes a task.
   CONSTRAINT tasks_in_range CHECK (
     priority BETWEEN 0 AND 100 AND attempt BETWEEN 0 AND max_attempts AND max_attempts BETWEEN 1 AND 1000
@@ -40,8 +48,26 @@ COMMENT ON COLUMN tasks.run_at IS 'Not to be claimed before this time.';
 COMMENT ON COLUMN tasks.lease IS 'The lease of the last claim; kept after settling, so that a repeated settlement is recognised.';
 COMMENT ON COLUMN tasks.backoff IS 'Retry policy, as backoff_check() describes it; null is the default policy.';
 COMMENT ON COLUMN tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
+COMMENT ON COLUMN tasks.expires_at IS 'If no attempt has begun by then, none will: the task is cancelled with the reason expired.';
+COMMENT ON COLUMN tasks.reason IS 'Why it was cancelled: expired; null if somebody cancelled it.';
+COMMENT ON COLUMN tasks.correlation IS 'Ties together what belongs together; tasks that its handler enqueues inherit it.';
+COMMENT ON COLUMN tasks.tenant IS 'The customer or user that it is for.';
+COMMENT ON COLUMN tasks.metadata IS 'Texts by name, for handlers and people.';
+COMMENT ON COLUMN tasks.traceparent IS 'W3C trace context of whoever enqueued it.';
+COMMENT ON COLUMN tasks.unique_key IS 'Under which key it is unique while it is live (task_keys); set at enqueue only.';
 
 CREATE INDEX tasks_dead ON tasks (dead_at) WHERE dead_at IS NOT NULL;
+-- Partial, on columns that never change on the way: a task that does not use them has no entry.
+CREATE INDEX tasks_correlation ON tasks (correlation, id) WHERE correlation IS NOT NULL;
+CREATE INDEX tasks_tenant ON tasks (tenant, id) WHERE tenant IS NOT NULL;
+CREATE INDEX tasks_tags ON tasks USING gin (tags) WHERE tags IS NOT NULL;
+
+CREATE TABLE expiries (
+  expires_at timestamptz NOT NULL,
+  task       bigint      NOT NULL,
+  PRIMARY KEY (expires_at, task)
+) WITH (autovacuum_vacuum_scale_factor = 0.02);
+COMMENT ON TABLE expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
 
 -- A ticket is never updated, only inserted and deleted. bucket is priority / 25 (0 to 4); -1 is the
 -- lane of suspects, tasks that were running when a worker died, which are claimed one at a time.

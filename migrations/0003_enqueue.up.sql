@@ -88,6 +88,56 @@ END $$;
 COMMENT ON FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval) IS
   'Private. Refuses (22023) options of an enqueue that are out of range. Locks nothing.';
 
+CREATE FUNCTION about_check(
+  expires_at timestamptz, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  field record;
+BEGIN
+  IF expires_in IS NOT NULL THEN
+    IF expires_at IS NOT NULL THEN
+      PERFORM refuse('expires_in', 'cannot be given together with expires_at');
+    END IF;
+    IF expires_in NOT BETWEEN interval '1 millisecond' AND interval '100 years' THEN
+      PERFORM refuse('expires_in', format('is %s; allowed is 1 millisecond to 100 years', expires_in));
+    END IF;
+  ELSIF expires_at IS NOT NULL AND NOT (expires_at >= timestamptz '1970-01-01 00:00+00' AND expires_at < timestamptz '10000-01-01 00:00+00') THEN
+    PERFORM refuse('expires_at', format('is %s; allowed are the years 1970 to 9999', expires_at));
+  END IF;
+  IF octet_length(correlation) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('correlation', format('has %s bytes; allowed are 1 to 128', octet_length(correlation)));
+  END IF;
+  IF octet_length(tenant) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('tenant', format('has %s bytes; allowed are 1 to 128', octet_length(tenant)));
+  END IF;
+  IF tags IS NOT NULL AND (array_ndims(tags) IS DISTINCT FROM 1 OR cardinality(tags) > 16) THEN
+    PERFORM refuse('tags', format('has %s elements in %s dimensions; allowed are 1 to 16 in one', cardinality(tags), coalesce(array_ndims(tags), 0)));
+  END IF;
+  IF EXISTS (SELECT FROM unnest(tags) AS t (tag) WHERE (octet_length(t.tag) BETWEEN 1 AND 64) IS NOT TRUE) THEN
+    PERFORM refuse('tags', 'holds one that is null, or has not 1 to 64 bytes');
+  END IF;
+  IF metadata IS NOT NULL THEN
+    IF jsonb_typeof(metadata) <> 'object' THEN
+      PERFORM refuse('metadata', format('must be a JSON object of texts, not %s', jsonb_typeof(metadata)));
+    END IF;
+    IF octet_length(metadata::text) > 8192 THEN
+      PERFORM refuse('metadata', format('has %s bytes; allowed are 8192', octet_length(metadata::text)));
+    END IF;
+    FOR field IN SELECT * FROM jsonb_each(metadata) LOOP
+      IF jsonb_typeof(field.value) <> 'string' OR octet_length(field.key) NOT BETWEEN 1 AND 64 THEN
+        PERFORM refuse('metadata', format('holds %s, which is no text with a name of 1 to 64 bytes', quote_literal(left(field.key, 64))));
+      END IF;
+    END LOOP;
+  END IF;
+  -- The version ff and ids of zeros are what the standard calls invalid.
+  IF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    PERFORM refuse('traceparent', format('is %s, which is no W3C trace context', quote_literal(left(traceparent, 64))));
+  END IF;
+END $$;
+COMMENT ON FUNCTION about_check(timestamptz, interval, text, text, text[], jsonb, text) IS
+  'Private. Refuses (22023) what an enqueue says about a task beyond its options, if out of range. Locks nothing.';
+
 CREATE FUNCTION args_check(args jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
@@ -137,6 +187,51 @@ END $$;
 COMMENT ON FUNCTION wake(text, timestamptz) IS
   'Wakes the workers of a queue if one wants it and would not look by itself before due; tells whether it did. Anyone may call it. Takes the cluster''s NOTIFY lock at commit, and only if it notified.';
 
+CREATE FUNCTION add_task(
+  task         bigint,
+  kind         text,
+  args         jsonb,
+  queue        text,
+  priority     integer,
+  due          timestamptz,
+  max_attempts integer,
+  backoff      jsonb,
+  timeout      interval,
+  wake         boolean,
+  expires_at   timestamptz,
+  correlation  text,
+  tenant       text,
+  tags         text[],
+  metadata     jsonb,
+  traceparent  text,
+  unique_key   text DEFAULT NULL) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_variable
+DECLARE
+  first CONSTANT status := CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END;
+  hint  tid;
+BEGIN
+  -- PL/pgSQL keeps arrays in a form of its own, whose header is longer than that of the next version of the row: as it is,
+  -- the tags would seem to change with the claim, and no update would be HOT. An operator's result has the short one.
+  INSERT INTO tasks AS t (id, kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args,
+                          expires_at, correlation, tenant, tags, metadata, traceparent, unique_key)
+  OVERRIDING SYSTEM VALUE
+  VALUES (task, kind, queue, first, priority, due, max_attempts, timeout, backoff, args,
+          expires_at, correlation, tenant, CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent, unique_key)
+  RETURNING t.ctid INTO hint;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
+  IF expires_at IS NOT NULL THEN
+    INSERT INTO expiries (expires_at, task) VALUES (expires_at, task);
+  END IF;
+  IF wake THEN
+    PERFORM wake(queue, due);
+  END IF;
+  RETURN first;
+END $$;
+COMMENT ON FUNCTION add_task(bigint, text, jsonb, text, integer, timestamptz, integer, jsonb, interval, boolean, timestamptz, text, text, text[], jsonb, text, text) IS
+  'Private. Adds a task under this id, with everything that was said about it, all of it checked before. Locks nothing but its new rows.';
+
 CREATE FUNCTION enqueue(
   kind         text,
   args         jsonb       DEFAULT '{}',
@@ -147,7 +242,14 @@ CREATE FUNCTION enqueue(
   max_attempts integer     DEFAULT 5,
   backoff      jsonb       DEFAULT NULL,
   timeout      interval    DEFAULT NULL,
-  wake         boolean     DEFAULT true) RETURNS bigint
+  wake         boolean     DEFAULT true,
+  expires_at   timestamptz DEFAULT NULL,
+  expires_in   interval    DEFAULT NULL,
+  correlation  text        DEFAULT NULL,
+  tenant       text        DEFAULT NULL,
+  tags         text[]      DEFAULT NULL,
+  metadata     jsonb       DEFAULT NULL,
+  traceparent  text        DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_variable
@@ -158,10 +260,17 @@ DECLARE
 BEGIN
   -- What is plainly good is told by one expression; a call of the checks costs more than the inserts' planning.
   IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(queue) BETWEEN 1 AND 128 AND priority BETWEEN 0 AND 100
-      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout) = 4
+      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout, expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) = 11
       AND jsonb_typeof(args) = 'object' AND octet_length(args::text) <= 256) IS NOT TRUE THEN
     PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
     PERFORM args_check(args);
+    IF num_nonnulls(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) > 0 THEN
+      PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
+      task := nextval('tasks_id_seq');
+      PERFORM add_task(task, kind, args, queue, priority, coalesce(run_at, clock() + delay, clock()), max_attempts, backoff, timeout, wake,
+                       coalesce(expires_at, clock() + expires_in), correlation, tenant, tags, metadata, traceparent);
+      RETURN task;
+    END IF;
   END IF;
   due := coalesce(run_at, clock() + delay, clock());
   INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
@@ -177,8 +286,8 @@ BEGIN
   END IF;
   RETURN task;
 END $$;
-COMMENT ON FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean) IS
-  'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Errors: 22023.';
+COMMENT ON FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, interval, text, text, text[], jsonb, text) IS
+  'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
 
 CREATE FUNCTION enqueue_many(
   kind         text,
@@ -190,7 +299,14 @@ CREATE FUNCTION enqueue_many(
   max_attempts integer     DEFAULT 5,
   backoff      jsonb       DEFAULT NULL,
   timeout      interval    DEFAULT NULL,
-  wake         boolean     DEFAULT true) RETURNS bigint[]
+  wake         boolean     DEFAULT true,
+  expires_at   timestamptz DEFAULT NULL,
+  expires_in   interval    DEFAULT NULL,
+  correlation  text        DEFAULT NULL,
+  tenant       text        DEFAULT NULL,
+  tags         text[]      DEFAULT NULL,
+  metadata     jsonb       DEFAULT NULL,
+  traceparent  text        DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_variable
@@ -199,27 +315,34 @@ DECLARE
   tasks bigint[];
 BEGIN
   PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
   -- Most args are plainly good; only the others are worth a call each.
   PERFORM args_check(a) FROM unnest(args) a
   WHERE (jsonb_typeof(a) = 'object' AND octet_length(a::text) <= 256) IS NOT TRUE
      OR octet_length(a::text) > (SELECT s.args_bytes_max FROM settings s);
   due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  expires_at := coalesce(expires_at, clock() + expires_in);
   WITH added AS (
-    INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
+    INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args,
+                            expires_at, correlation, tenant, tags, metadata, traceparent)
     SELECT kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
-           max_attempts, timeout, backoff, a
+           max_attempts, timeout, backoff, a, expires_at, correlation, tenant,
+           CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent
     FROM unnest(args) a
     RETURNING t.id, t.ctid),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
   SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
+  IF expires_at IS NOT NULL THEN
+    INSERT INTO expiries (expires_at, task) SELECT expires_at, a.id FROM unnest(tasks) AS a (id);
+  END IF;
   IF wake AND cardinality(tasks) > 0 THEN
     PERFORM wake(queue, due);
   END IF;
   RETURN tasks;
 END $$;
-COMMENT ON FUNCTION enqueue_many(text, jsonb[], text, integer, timestamptz, interval, integer, jsonb, interval, boolean) IS
+COMMENT ON FUNCTION enqueue_many(text, jsonb[], text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, interval, text, text, text[], jsonb, text) IS
   'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (3, 'enqueue', 1);

@@ -2,4 +2,6 @@
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
 DROP FUNCTION claim(uuid, text, integer, timestamptz[], bigint[], boolean, boolean);
+DROP FUNCTION expire_tasks(integer);
+DROP FUNCTION expire_claimed(bigint[]);
 DELETE FROM migrations WHERE version = 4;

@@ -5,6 +5,55 @@
 
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
+CREATE FUNCTION expire_claimed(ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  expired bigint[];
+BEGIN
+  WITH ended AS (
+    UPDATE tasks t SET status = 'cancelled', reason = 'expired', finished_at = clock()
+    WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock()
+    RETURNING t.id)
+  SELECT array_agg(e.id) INTO expired FROM ended e;
+  IF expired IS NOT NULL THEN
+    PERFORM tell_waits(expired);
+  END IF;
+END $$;
+COMMENT ON FUNCTION expire_claimed(bigint[]) IS
+  'Private: cancels those of these tasks whose time to start is over, their tickets being gone. Locks their rows.';
+
+CREATE FUNCTION expire_tasks(most integer DEFAULT 1000) RETURNS integer
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  ids  bigint[];
+  tids tid[];
+BEGIN
+  -- What a claim, or a person, has in its hands is left to it.
+  SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
+    SELECT t.id, k.ctid AS tid
+    FROM expiries e JOIN tasks t ON t.id = e.task
+         JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+    WHERE e.expires_at <= clock() AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
+    ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE OF k, t SKIP LOCKED) d;
+  IF ids IS NOT NULL THEN
+    DELETE FROM tickets k WHERE k.ctid = ANY (tids);
+    PERFORM expire_claimed(ids);
+  END IF;
+  -- A task that began and was given back has no row any more: its claim looks at the time.
+  DELETE FROM expiries e WHERE (e.expires_at, e.task) IN (
+    SELECT o.expires_at, o.task FROM expiries o
+    WHERE o.expires_at <= clock()
+      AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock())
+    ORDER BY o.expires_at, o.task LIMIT most FOR UPDATE SKIP LOCKED);
+  RETURN coalesce(cardinality(ids), 0);
+END $$;
+COMMENT ON FUNCTION expire_tasks(integer) IS
+$c$Private, for workers, in turn: cancels up to so many tasks whose time to start is over, and returns how many. Any number may run at once.
+Locks their tickets and rows (SKIP LOCKED).$c$;
+
 CREATE FUNCTION claim(
   worker     uuid,
   queue      text,
@@ -14,7 +63,7 @@ CREATE FUNCTION claim(
   careful    boolean DEFAULT false,
   suspect    boolean DEFAULT false)
 RETURNS TABLE (id bigint, hint tid, kind text, args jsonb, attempt smallint, max_attempts smallint,
-               priority smallint, run_at timestamptz, timeout_ms bigint)
+               priority smallint, run_at timestamptz, timeout_ms bigint, about jsonb)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 -- A queue's tables are analysed empty and then filled, so the plan must not depend on statistics;
@@ -115,8 +164,11 @@ BEGIN
     SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
     FROM unnest(tids, ids) AS u (tid, id)
     WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status IN ('pending', 'scheduled', 'retrying')
+      AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
     RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
-              (extract(epoch FROM t.timeout) * 1000)::bigint;
+              (extract(epoch FROM t.timeout) * 1000)::bigint,
+              CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
+              'correlation', t.correlation, 'tenant', t.tenant, 'metadata', t.metadata, 'traceparent', t.traceparent)) END;
     GET DIAGNOSTICS got = ROW_COUNT;
 
     -- 3. The rest by id, in a new statement and so with a new snapshot: a row that moved, or that
@@ -126,13 +178,19 @@ BEGIN
       UPDATE tasks t
       SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
       WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying')
+        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
       RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
-                (extract(epoch FROM t.timeout) * 1000)::bigint;
+                (extract(epoch FROM t.timeout) * 1000)::bigint,
+              CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
+              'correlation', t.correlation, 'tenant', t.tenant, 'metadata', t.metadata, 'traceparent', t.traceparent)) END;
       GET DIAGNOSTICS more = ROW_COUNT;
       got := got + more;
     END IF;
 
-    -- 4. Tickets of tasks that are not to run (cancelled by hand, deleted) are gone for good.
+    -- 4. Tickets of tasks that are not to run (expired, cancelled by hand, deleted) are gone for good.
+    IF got < took THEN
+      PERFORM expire_claimed(ids);
+    END IF;
     IF got = 0 THEN
       DELETE FROM leases l WHERE l.id = new_lease;
       new_lease := NULL;
@@ -160,12 +218,13 @@ BEGIN
   RETURN QUERY SELECT new_lease, NULL::tid, NULL::text, jsonb_build_object(
     'took', took, 'reached', reached, 'started_at', started,
     'xmin', pg_snapshot_xmin(pg_current_snapshot())::text,
-    'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint;
+    'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint, NULL::jsonb;
 END $$;
 COMMENT ON FUNCTION claim(uuid, text, integer, timestamptz[], bigint[], boolean, boolean) IS
 $c$Private, for workers: takes up to batch due tickets of a queue and makes their tasks running under one new lease.
 from_times and from_ids are the cursor of each bucket, 0 to 4 ('-infinity' and 0 sweep from the left edge). careful steps
 over tasks that somebody else holds. suspect takes one task from the lane of suspects and nothing else.
+about holds correlation, tenant, metadata and traceparent, those that are not null; itself null without any.
 The last row (kind is null) is the batch's footer: id is the lease; args holds took (tickets consumed: 0 means empty),
 reached ([bucket, run_at, id] of the last ticket per bucket), started_at, xmin (of the snapshot) and next_in_ms (when empty: the next due).
 Locks tickets and tasks until commit; READ COMMITTED and one call per transaction.

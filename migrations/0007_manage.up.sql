@@ -61,6 +61,11 @@ AS $$
 DECLARE
   task tasks;
 BEGIN
+  -- Key before task: what was unique has to be so again, or stay dead.
+  SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
+  IF task.unique_key IS NOT NULL AND task.status IN ('failed', 'cancelled') THEN
+    PERFORM retake_key(task);
+  END IF;
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', retry.id);
@@ -68,7 +73,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
   END IF;
   DELETE FROM cancel_requests c WHERE c.task = retry.id;
-  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL
+  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
+         expires_at = NULL, reason = NULL
   WHERE t.id = retry.id RETURNING * INTO task;
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
   SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = retry.id;
@@ -76,8 +82,9 @@ BEGIN
   RETURN task.status;
 END $$;
 COMMENT ON FUNCTION retry(bigint) IS
-$c$Revives a failed or cancelled task with a new budget of attempts; its error history stays. Returns 'pending'.
-Anyone who may write tasks may call it. Locks its row. Errors: MR002, MR003 (any other state), 55P03.$c$;
+$c$Revives a failed or cancelled task with a new budget of attempts; its error history stays, its expires_at does not. Returns 'pending'.
+Anyone who may write tasks may call it. Locks its unique key, if it has one, then its row. Errors: MR002, MR003 (any other state, or
+another task with its unique key is live), 55P03.$c$;
 
 CREATE VIEW ready_tasks AS
   SELECT t.id, t.kind, k.queue, t.status, t.priority, t.attempt, t.max_attempts, k.run_at, t.created_at, k.bucket = -1 AS suspect, t.args

@@ -6,7 +6,7 @@ DROP FUNCTION delete_schedule(text);
 DROP FUNCTION resume_schedule(text);
 DROP FUNCTION pause_schedule(text);
 DROP FUNCTION schedule_named(text);
-DROP FUNCTION put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamptz, text, integer, integer, jsonb, interval);
+DROP FUNCTION put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamptz, text, integer, integer, jsonb, interval, text[]);
 DROP FUNCTION fire_schedules(integer);
 DROP FUNCTION fire_schedule(schedules);
 DROP FUNCTION tidy_ticks(bigint, integer);

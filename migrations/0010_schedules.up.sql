@@ -26,6 +26,7 @@ CREATE TABLE schedules (
   max_attempts smallint    NOT NULL,
   backoff      jsonb,
   timeout      interval,
+  tags         text[],
   paused       boolean     NOT NULL DEFAULT false,
   next_tick    timestamptz,
   next_at      timestamptz,
@@ -138,7 +139,7 @@ DECLARE
   stamp text := to_char(tick AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 BEGIN
   RETURN enqueue(schedule.kind, replace(schedule.args::text, '{{tick}}', stamp)::jsonb, schedule.queue, schedule.priority,
-                 max_attempts => schedule.max_attempts, backoff => schedule.backoff, timeout => schedule.timeout);
+                 max_attempts => schedule.max_attempts, backoff => schedule.backoff, timeout => schedule.timeout, tags => schedule.tags);
 END $$;
 COMMENT ON FUNCTION enqueue_tick(schedules, timestamptz) IS 'Private: adds the task of a tick; {{tick}} in its args becomes the tick''s time in UTC. Errors: those of enqueue().';
 
@@ -268,7 +269,8 @@ CREATE FUNCTION put_schedule(
   priority     integer     DEFAULT 50,
   max_attempts integer     DEFAULT 5,
   backoff      jsonb       DEFAULT NULL,
-  timeout      interval    DEFAULT NULL) RETURNS text
+  timeout      interval    DEFAULT NULL,
+  tags         text[]      DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_variable
@@ -297,6 +299,7 @@ BEGIN
   END IF;
   PERFORM options_check(kind, queue, priority, anchor, NULL, max_attempts, backoff, timeout);
   PERFORM args_check(args);
+  PERFORM about_check(NULL, NULL, NULL, NULL, tags, NULL, NULL);
   PERFORM zone_check(zone);
   PERFORM policy_check(gap, fold);
 
@@ -308,7 +311,7 @@ BEGIN
   made.anchor := coalesce(anchor, old.anchor, date_trunc('second', clock()));
   made.misfire := misfire; made.misfire_max := misfire_max; made.grace := grace; made.exclusive := exclusive;
   made.kind := kind; made.args := args; made.queue := queue; made.priority := priority;
-  made.max_attempts := max_attempts; made.backoff := backoff; made.timeout := timeout;
+  made.max_attempts := max_attempts; made.backoff := backoff; made.timeout := timeout; made.tags := tags;
   IF made = old THEN
     RETURN 'unchanged';
   END IF;
@@ -320,9 +323,9 @@ BEGIN
   END IF;
   IF old.id IS NULL THEN
     INSERT INTO schedules AS s (name, rule, plan, zone, gap, fold, anchor, jitter, misfire, misfire_max, grace, exclusive, kind, args, queue,
-                                priority, max_attempts, backoff, timeout, next_tick)
+                                priority, max_attempts, backoff, timeout, tags, next_tick)
     VALUES (name, rule, made.plan, zone, gap, fold, made.anchor, jitter, misfire, misfire_max, grace, exclusive, kind, args, queue,
-            priority, max_attempts, backoff, timeout, tick)
+            priority, max_attempts, backoff, timeout, tags, tick)
     RETURNING s.* INTO made;
   ELSE
     -- Another time plan starts anew from now; any other change leaves the next tick as it is.
@@ -334,14 +337,14 @@ BEGIN
     SET rule = made.rule, plan = made.plan, zone = made.zone, gap = made.gap, fold = made.fold, anchor = made.anchor, jitter = made.jitter,
         misfire = made.misfire, misfire_max = made.misfire_max, grace = made.grace, exclusive = made.exclusive, kind = made.kind,
         args = made.args, queue = made.queue, priority = made.priority, max_attempts = made.max_attempts, backoff = made.backoff,
-        timeout = made.timeout, next_tick = made.next_tick, owed_tick = made.owed_tick, problem = NULL, changed_at = clock()
+        timeout = made.timeout, tags = made.tags, next_tick = made.next_tick, owed_tick = made.owed_tick, problem = NULL, changed_at = clock()
     WHERE s.id = old.id;
   END IF;
   UPDATE schedules s SET next_at = CASE WHEN NOT s.paused THEN tick_at(made, made.next_tick) END WHERE s.id = made.id;
   PERFORM pg_notify(schedules_channel(), '');
   RETURN CASE WHEN old.id IS NULL THEN 'created' ELSE 'changed' END;
 END $$;
-COMMENT ON FUNCTION put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamptz, text, integer, integer, jsonb, interval) IS
+COMMENT ON FUNCTION put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamptz, text, integer, integer, jsonb, interval, text[]) IS
 $c$Makes the schedule of this name so, in the caller's transaction: returns 'created', 'changed' or 'unchanged'. rule: see rule_parse(). gap (skip, shift) and fold (first, last, both):
 what becomes of local times that a change of clocks leaves out or repeats. misfire: which of the ticks that are later than grace (and jitter) are made up for: skip, one (the latest) or all (the latest
 misfire_max). jitter: each tick is fired up to so much later, spread evenly. exclusive: while the task of the tick before is live, a tick is dropped (skip) or waits for its end (queue, at most one).

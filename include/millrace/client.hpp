@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,6 +52,13 @@ struct TaskRecord {
   std::string args{};                    ///< JSON text of an object.
   std::optional<std::string> result{};   ///< JSON text; none if there is none.
   std::vector<TaskError> errors{};       ///< The latest 10, oldest first.
+  std::optional<Time> expires_at{};
+  std::optional<std::string> reason{};  ///< Why it was cancelled: "expired"; none if somebody cancelled it.
+  std::optional<std::string> correlation{};
+  std::optional<std::string> tenant{};
+  std::vector<std::string> tags{};
+  std::map<std::string, std::string> metadata{};
+  std::optional<std::string> traceparent{};
 };
 
 /// Which tasks to list. Unset fields match everything.
@@ -58,8 +66,11 @@ struct TaskFilter {
   std::optional<Status> status{};
   std::optional<std::string> queue{};
   std::optional<std::string> kind{};
-  std::optional<TaskId> before{};  ///< Only tasks with a smaller id: the next page.
-  int limit = 50;                  ///< 1 to 1000.
+  std::optional<std::string> correlation{};
+  std::optional<std::string> tenant{};
+  std::vector<std::string> tags{};  ///< All of them.
+  std::optional<TaskId> before{};   ///< Only tasks with a smaller id: the next page.
+  int limit = 50;                   ///< 1 to 1000.
 };
 
 /// What a queue holds now, and what happened in it within the last hour.

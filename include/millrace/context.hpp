@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 
+#include <millrace/enqueue.hpp>
 #include <millrace/types.hpp>
 
 namespace pqxx {
@@ -57,6 +60,20 @@ class Context {
   /// Logs a line, or several, cut to 2000 characters each; empty ones are dropped. The latest 1000 of the task are kept,
   /// over all its runs; see Client::logs. Recorded as progress() is.
   virtual void log(std::string_view text) = 0;
+
+  /// What was said about the task when it was enqueued; none, or empty, if nothing was.
+  [[nodiscard]] virtual std::optional<std::string> correlation() const = 0;
+  [[nodiscard]] virtual std::optional<std::string> tenant() const = 0;
+  [[nodiscard]] virtual std::optional<std::string> traceparent() const = 0;  ///< W3C trace context, valid.
+  [[nodiscard]] virtual std::map<std::string, std::string> metadata() const = 0;
+
+  /// These options with this task's correlation id and traceparent where they are unset, and the worker's schema if it is the
+  /// default one. For a task that is to exist only if a transaction commits:
+  /// `millrace::enqueue(tx, kind, args, context.inherit(options))`, or `definition.enqueue(context, tx, args, options)`.
+  [[nodiscard]] virtual EnqueueOptions inherit(EnqueueOptions options = {}) const = 0;
+  /// As millrace::enqueue with inherit(options), in a transaction of its own, at once: the task stays although this run may fail
+  /// and be repeated, so give it a key. Uses a connection of the handler's own. Throws OutcomeUnknown if that broke meanwhile.
+  virtual Enqueued enqueue(std::string_view kind, std::string_view args = "{}", EnqueueOptions options = {}) = 0;
 
  protected:
   Context() = default;

@@ -14,6 +14,21 @@ inline constexpr std::size_t schema_bytes_max = 63;
 /// Longest name of a schedule, and longest rule and time zone, in bytes.
 inline constexpr std::size_t schedule_bytes_max = 128;
 inline constexpr std::size_t rule_bytes_max = 256;
+/// Longest correlation id and tenant; most tags of a task, and the longest; longest name and most bytes of metadata.
+inline constexpr std::size_t correlation_bytes_max = 128;
+inline constexpr std::size_t tenant_bytes_max = 128;
+inline constexpr std::size_t tags_max = 16;
+inline constexpr std::size_t tag_bytes_max = 64;
+inline constexpr std::size_t metadata_name_bytes_max = 64;
+inline constexpr std::size_t metadata_bytes_max = 8192;
+/// Longest idempotency key and unique key; most fields of args that make a task unique, and the longest name of one.
+inline constexpr std::size_t key_bytes_max = 256;
+inline constexpr std::size_t unique_fields_max = 16;
+inline constexpr std::size_t unique_field_bytes_max = 128;
+/// Longest times of keys.
+inline constexpr std::chrono::days key_time_max{3650};
+inline constexpr std::chrono::days debounce_max{30};
+inline constexpr std::chrono::days debounce_total_max{365};
 /// Deepest nesting of args and results, in levels; `{}` has one.
 inline constexpr int nesting_max = 128;
 /// Largest args by default, in bytes of JSON text; an operator may change `settings.args_bytes_max`.

@@ -39,7 +39,8 @@ struct ScheduleOptions {
   Milliseconds jitter{0};      ///< Each tick is fired up to so much later, spread evenly; 0 to 1 day.
   Exclusive exclusive = Exclusive::no;
   std::optional<Time> anchor{};  ///< Where intervals count from. Default: when the schedule was made.
-  /// Of its tasks. delay, run_at and wake mean nothing here; schema is that of the schedule.
+  /// Of its tasks: queue, priority, max_attempts, backoff, timeout and tags. delay, run_at and wake mean nothing here, the
+  /// others are refused; schema is that of the schedule.
   EnqueueOptions task{};
 };
 
@@ -63,6 +64,7 @@ struct ScheduleRecord {
   int max_attempts = 0;
   std::optional<Milliseconds> timeout{};
   std::optional<std::string> backoff{};  ///< The retry policy as stored, JSON text; none if it is the default.
+  std::vector<std::string> tags{};       ///< Of its tasks.
   bool paused = false;
   std::optional<Time> next_tick{};  ///< The next tick; none if its rule has no more.
   std::optional<Time> next_at{};  ///< When a worker fires next: that tick and its jitter, or sooner while a tick waits; none while paused.

@@ -18,23 +18,39 @@
 
 namespace millrace {
 
+/// Keys that a definition computes from the args, for every enqueue that does not give them itself. Either may be empty.
+template <class Args>
+struct Keys {
+  std::function<std::string(const Args&)> key{};         ///< EnqueueOptions::key: the idempotency key.
+  std::function<std::string(const Args&)> unique_key{};  ///< EnqueueOptions::unique_key: also for debounce and throttle.
+};
+
 /// A kind of task. `Args` and `Result` convert to and from nlohmann::json, Args to a JSON object; Result may be void.
 /// `defaults` are used for every option that an enqueue leaves unset. Immutable, so safe to share between threads.
 template <class Args, class Result = void>
 class Task {
  public:
-  explicit Task(std::string kind, EnqueueOptions defaults = {}) : kind_(std::move(kind)), defaults_(std::move(defaults)) {}
+  explicit Task(std::string kind, EnqueueOptions defaults = {}, Keys<Args> keys = {})
+      : kind_(std::move(kind)), defaults_(std::move(defaults)), keys_(std::move(keys)) {}
 
   [[nodiscard]] const std::string& kind() const noexcept { return kind_; }
   [[nodiscard]] const EnqueueOptions& defaults() const noexcept { return defaults_; }
 
   /// Adds a task within `tx`. Throws as millrace::enqueue does.
   Enqueued enqueue(pqxx::transaction_base& tx, const Args& args, EnqueueOptions options = {}) const {
-    return millrace::enqueue(tx, kind_, text(args), merged(std::move(options)));
+    return millrace::enqueue(tx, kind_, text(args), keyed(args, std::move(options)));
   }
   /// Adds a task in a transaction of its own.
   Enqueued enqueue(Client& client, const Args& args, EnqueueOptions options = {}) const {
-    return client.enqueue(kind_, text(args), merged(std::move(options)));
+    return client.enqueue(kind_, text(args), keyed(args, std::move(options)));
+  }
+  /// Adds a task from within a handler, which it inherits the correlation id and the trace context of: in a transaction of its own
+  /// at once, or within `tx`, such as context.transaction().
+  Enqueued enqueue(Context& context, const Args& args, EnqueueOptions options = {}) const {
+    return context.enqueue(kind_, text(args), keyed(args, std::move(options)));
+  }
+  Enqueued enqueue(Context& context, pqxx::transaction_base& tx, const Args& args, EnqueueOptions options = {}) const {
+    return millrace::enqueue(tx, kind_, text(args), context.inherit(keyed(args, std::move(options))));
   }
   /// Adds many tasks, all or none, and returns their ids in the same order.
   std::vector<TaskId> enqueue_many(pqxx::transaction_base& tx, std::span<const Args> args, EnqueueOptions options = {}) const {
@@ -63,7 +79,32 @@ class Task {
     fill(options.max_attempts, defaults_.max_attempts);
     fill(options.backoff, defaults_.backoff);
     fill(options.timeout, defaults_.timeout);
+    if (!options.expires_at) fill(options.expires_in, defaults_.expires_in);
+    fill(options.correlation, defaults_.correlation);
+    fill(options.tenant, defaults_.tenant);
+    fill(options.traceparent, defaults_.traceparent);
+    if (options.tags.empty()) options.tags = defaults_.tags;
+    if (options.metadata.empty()) options.metadata = defaults_.metadata;
     if (options.schema == "millrace") options.schema = defaults_.schema;
+    return options;
+  }
+  /// merged(), and the definition's keys: those of its defaults, and those that it computes from these args. They are taken
+  /// together or not at all: an enqueue that says what is the same, or what becomes of it, says all of it.
+  [[nodiscard]] EnqueueOptions keyed(const Args& args, EnqueueOptions options) const {
+    options = merged(std::move(options));
+    if (!options.key) {
+      options.key = keys_.key ? std::optional(keys_.key(args)) : defaults_.key;
+      if (options.key && !options.key_for) options.key_for = defaults_.key_for;
+    }
+    if (!options.unique_key && !options.unique_by && !options.unique_for && !options.debounce && !options.throttle && !options.replace) {
+      options.unique_key = keys_.unique_key ? std::optional(keys_.unique_key(args)) : defaults_.unique_key;
+      if (!options.unique_key) options.unique_by = defaults_.unique_by;
+      options.unique_for = defaults_.unique_for;
+      options.debounce = defaults_.debounce;
+      options.debounce_max = defaults_.debounce_max;
+      options.throttle = defaults_.throttle;
+      options.replace = defaults_.replace;
+    }
     return options;
   }
 
@@ -127,6 +168,7 @@ class Task {
   }
   std::string kind_;
   EnqueueOptions defaults_;
+  Keys<Args> keys_;
 };
 
 }  // namespace millrace

@@ -94,4 +94,16 @@ std::string quoted(std::string_view text, char quote) {
 std::string quote_identifier(std::string_view text) { return quoted(text, '"'); }
 std::string quote_literal(std::string_view text) { return quoted(text, '\''); }
 
+bool is_traceparent(std::string_view text) noexcept {
+  constexpr std::string_view shape = "xx-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+  if (text.size() != shape.size()) return false;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const char c = text[i];
+    const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+    if (shape[i] == '-' ? c != '-' : !hex) return false;
+  }
+  const auto zeros = [](std::string_view part) { return part.find_first_not_of('0') == std::string_view::npos; };
+  return text.substr(0, 2) != "ff" && !zeros(text.substr(3, 32)) && !zeros(text.substr(36, 16));
+}
+
 }  // namespace millrace::base

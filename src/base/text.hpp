@@ -20,6 +20,9 @@ void check_name(const char* field, std::string_view text, std::size_t bytes_max)
 /// Throws InvalidArgument("schema") unless `name` can be a Millrace schema: 1 to 63 bytes, not pg_…, not $user.
 void check_schema_name(std::string_view name);
 
+/// Whether `text` is a W3C trace context (version-trace-parent-flags) with ids that are not all zeros.
+[[nodiscard]] bool is_traceparent(std::string_view text) noexcept;
+
 /// `text` in double quotes as an SQL identifier, or in single quotes as a literal (standard_conforming_strings).
 [[nodiscard]] std::string quote_identifier(std::string_view text);
 [[nodiscard]] std::string quote_literal(std::string_view text);

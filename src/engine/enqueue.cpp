@@ -3,6 +3,7 @@
 #include "base/json_text.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "engine/keys.hpp"
 #include "postgres/transaction.hpp"
 
 #include <millrace/limits.hpp>
@@ -50,6 +51,8 @@ void check_options(std::string_view kind, const EnqueueOptions& options) {
     throw InvalidArgument("timeout", fmt::format("is {} ms; allowed is 1 ms to 365 days", options.timeout->count()));
   }
   if (options.backoff) check_backoff(*options.backoff);
+  check_about(options);
+  check_keys(options);
 }
 
 // $2 to $10: everything but the kind, in the order of both SQL functions.
@@ -93,11 +96,37 @@ std::string backoff_json(const Backoff& backoff) {
                      backoff.jitter);
 }
 
+namespace {
+
+// Everything that can be said, and the answer with whether this call made the task.
+Enqueued enqueue_once(const Run& run, postgres::Params params, const EnqueueOptions& options) {
+  bind_options(params, options);
+  bind_about(params, options);
+  bind_keys(params, options);
+  const auto rows = run(fmt::format("SELECT id, status, created, replaced FROM {}.enqueue_once($1, $2::jsonb, queue => $3, priority => $4,"
+                                    " run_at => $5::timestamptz, delay => $6::interval, max_attempts => $7, backoff => $8::jsonb,"
+                                    " timeout => $9::interval, wake => $10, expires_at => $11::timestamptz, expires_in => $12::interval,"
+                                    " correlation => $13, tenant => $14, tags => $15::text[], metadata => $16::jsonb, traceparent => $17,"
+                                    " key => $18, key_for => $19::interval, unique_key => $20, unique_by => $21::text[],"
+                                    " unique_for => $22::interval, debounce => $23::interval, debounce_max => $24::interval,"
+                                    " throttle => $25::interval, replace => $26)",
+                                    base::quote_identifier(options.schema)),
+                        params);
+  // The row may be gone while its idempotency key still holds: then it has ended long ago.
+  return {.id = {rows.integer(0, 0)},
+          .status = rows.is_null(0, 1) ? Status::completed : status_from(rows.text(0, 1)),
+          .created = rows.boolean(0, 2),
+          .replaced = rows.boolean(0, 3)};
+}
+
+}  // namespace
+
 Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, const EnqueueOptions& options) {
   check_options(kind, options);
   base::check_json("args", args, true);
   postgres::Params params;
   params.text(std::string(kind)).text(std::string(args));
+  if (says_about(options) || has_keys(options)) return enqueue_once(run, std::move(params), options);
   if (plain(options)) {
     params.text(options.queue.value_or("default")).integer(options.priority.value_or(Priority::normal).value());
     const auto rows = run(fmt::format("SELECT {}.enqueue($1, $2::jsonb, $3, $4)", base::quote_identifier(options.schema)), params);
@@ -115,6 +144,7 @@ Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, c
 
 std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::span<const std::string> args, const EnqueueOptions& options) {
   check_options(kind, options);
+  refuse_keys(options, "many tasks at once: enqueue them one by one");
   for (std::size_t i = 0; i < args.size(); ++i) {
     try {
       base::check_json("args", args[i], true);
@@ -122,9 +152,10 @@ std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::spa
       throw InvalidArgument("args", fmt::format("[{}] {}", i, std::string_view(e.what()).substr(5)));
     }
   }
-  const std::string sql =
-      fmt::format("SELECT {}.enqueue_many($1, $2::jsonb[], $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10)",
-                  base::quote_identifier(options.schema));
+  const bool about = says_about(options);
+  const std::string sql = fmt::format(
+      "SELECT {}.enqueue_many($1, $2::jsonb[], $3, $4, $5::timestamptz, $6::interval, $7, $8::jsonb, $9::interval, $10{})",
+      base::quote_identifier(options.schema), about ? ", $11::timestamptz, $12::interval, $13, $14, $15::text[], $16::jsonb, $17" : "");
   std::vector<TaskId> ids;
   ids.reserve(args.size());
   for (std::size_t next = 0; next < args.size();) {
@@ -135,6 +166,7 @@ std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::spa
     postgres::Params params;
     params.text(std::string(kind)).text(std::move(part).take());
     bind_options(params, options);
+    if (about) bind_about(params, options);
     const auto more = ids_of(run(sql, params).text(0, 0));
     ids.insert(ids.end(), more.begin(), more.end());
   }

@@ -3,10 +3,12 @@
 #include "base/json_text.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "engine/keys.hpp"
 
 #include <millrace/limits.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace millrace::engine {
 namespace {
@@ -22,7 +24,8 @@ std::optional<std::string> text_of(const std::optional<Value>& value, const Form
 constexpr const char* columns =
     "name, rule, kind, args, zone, gap, fold, misfire, misfire_max, (extract(epoch FROM grace) * 1000)::bigint,"
     " (extract(epoch FROM jitter) * 1000)::bigint, exclusive, anchor, queue, priority, max_attempts,"
-    " (extract(epoch FROM timeout) * 1000)::bigint, backoff, paused, next_tick, next_at, owed_tick, last_tick, last_task, problem";
+    " (extract(epoch FROM timeout) * 1000)::bigint, backoff, paused, next_tick, next_at, owed_tick, last_tick, last_task, problem, "
+    "to_jsonb(tags)";
 
 ScheduleRecord record_of(const postgres::Result& rows, int row) {
   ScheduleRecord one;
@@ -51,6 +54,7 @@ ScheduleRecord record_of(const postgres::Result& rows, int row) {
   one.last_tick = rows.time(row, 22);
   if (!rows.is_null(row, 23)) one.last_task = TaskId{rows.integer(row, 23)};
   one.problem = rows.maybe_text(row, 24);
+  if (!rows.is_null(row, 25)) one.tags = nlohmann::json::parse(rows.text(row, 25)).get<std::vector<std::string>>();
   return one;
 }
 
@@ -77,6 +81,11 @@ void check_count(int count) {
 Put put_schedule(const Run& run, std::string_view name, std::string_view rule, std::string_view kind, std::string_view args,
                  const ScheduleOptions& options) {
   base::check_schema_name(options.task.schema);
+  refuse_keys(options.task, "schedules");
+  check_about(options.task);
+  EnqueueOptions untagged = options.task;
+  untagged.tags.clear();
+  refuse_about(untagged, "schedules");
   base::check_name("name", name, limits::schedule_bytes_max);
   base::check_name("rule", rule, limits::rule_bytes_max);
   base::check_name("kind", kind, limits::kind_bytes_max);
@@ -85,7 +94,7 @@ Put put_schedule(const Run& run, std::string_view name, std::string_view rule, s
   const EnqueueOptions& task = options.task;
   const auto rows =
       run(fmt::format("SELECT {}.put_schedule($1, $2, $3, $4::jsonb, $5, $6, $7, $8, $9::integer, $10::interval, $11::interval,"
-                      " $12, $13::timestamptz, $14, $15::integer, $16::integer, $17::jsonb, $18::interval)",
+                      " $12, $13::timestamptz, $14, $15::integer, $16::integer, $17::jsonb, $18::interval, $19::text[])",
                       base::quote_identifier(task.schema)),
           postgres::Params()
               .text(std::string(name))
@@ -105,7 +114,8 @@ Put put_schedule(const Run& run, std::string_view name, std::string_view rule, s
               .integer(task.priority.value_or(Priority::normal).value())
               .integer(task.max_attempts.value_or(5))
               .maybe(text_of(task.backoff, backoff_json))
-              .maybe(text_of(task.timeout, interval)));
+              .maybe(text_of(task.timeout, interval))
+              .maybe(tags_text(task)));
   const std::string_view answer = rows.text(0, 0);
   return answer == "created" ? Put::created : answer == "changed" ? Put::changed : Put::unchanged;
 }

@@ -14,7 +14,8 @@ namespace {
 constexpr const char* columns =
     "t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, t.run_at, t.created_at, t.started_at, t.finished_at, "
     "t.dead_at,"
-    " t.lease, t.worker, (extract(epoch FROM t.timeout) * 1000)::bigint, t.backoff, t.args, t.result, t.errors";
+    " t.lease, t.worker, (extract(epoch FROM t.timeout) * 1000)::bigint, t.backoff, t.args, t.result, t.errors,"
+    " t.expires_at, t.reason, t.correlation, t.tenant, to_jsonb(t.tags), t.metadata, t.traceparent";
 
 std::vector<TaskError> errors_of(std::string_view text) {
   std::vector<TaskError> errors;
@@ -49,6 +50,13 @@ TaskRecord record_of(const postgres::Result& rows, int row) {
   task.args = rows.text(row, 16);
   task.result = rows.maybe_text(row, 17);
   task.errors = errors_of(rows.text(row, 18));
+  task.expires_at = rows.time(row, 19);
+  task.reason = rows.maybe_text(row, 20);
+  task.correlation = rows.maybe_text(row, 21);
+  task.tenant = rows.maybe_text(row, 22);
+  if (!rows.is_null(row, 23)) task.tags = nlohmann::json::parse(rows.text(row, 23)).get<std::vector<std::string>>();
+  if (!rows.is_null(row, 24)) task.metadata = nlohmann::json::parse(rows.text(row, 24)).get<std::map<std::string, std::string>>();
+  task.traceparent = rows.maybe_text(row, 25);
   return task;
 }
 
@@ -106,6 +114,25 @@ std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::
   if (filter.kind) {
     params.text(*filter.kind);
     add("t.kind =");
+  }
+  if (filter.correlation) {
+    base::check_name("correlation", *filter.correlation, limits::correlation_bytes_max);
+    params.text(*filter.correlation);
+    add("t.correlation =");
+  }
+  if (filter.tenant) {
+    base::check_name("tenant", *filter.tenant, limits::tenant_bytes_max);
+    params.text(*filter.tenant);
+    add("t.tenant =");
+  }
+  if (!filter.tags.empty()) {
+    postgres::ArrayText tags;
+    for (const std::string& tag : filter.tags) {
+      base::check_name("tags", tag, limits::tag_bytes_max);
+      tags.text(tag);
+    }
+    params.text(std::move(tags).take());
+    add("t.tags @>");
   }
   if (filter.before) {
     params.integer(filter.before->value);

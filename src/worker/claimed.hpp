@@ -41,6 +41,8 @@ struct Claimed {
     if (batch->rows.is_null(row, 8)) return {};
     return Milliseconds(batch->rows.integer(row, 8));
   }
+  /// What was said about it at enqueue, as a JSON object; empty if nothing was.
+  [[nodiscard]] std::string_view about() const noexcept { return batch->rows.text(row, 9); }
 };
 
 /// How a run ended, on its way to the database.

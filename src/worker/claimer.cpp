@@ -93,17 +93,18 @@ bool Claimer::claim(Lookout& lookout, int room, bool suspect) {
   const bool sweep = lookout.cursor.sweep_due(begin, lookout.drained);
   postgres::Result rows;
   try {
-    rows = link_->run(fmt::format("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms FROM {}.claim($1, $2, "
-                                  "$3, $4::timestamptz[], $5::bigint[], $6, $7)",
-                                  state_.schema),
-                      Params()
-                          .text(state_.id)
-                          .text(lookout.serving->lane.queue())
-                          .integer(room)
-                          .text(lookout.cursor.times(sweep))
-                          .text(lookout.cursor.ids(sweep))
-                          .boolean(careful)
-                          .boolean(suspect));
+    rows = link_->run(
+        fmt::format("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms, about FROM {}.claim($1, $2, "
+                    "$3, $4::timestamptz[], $5::bigint[], $6, $7)",
+                    state_.schema),
+        Params()
+            .text(state_.id)
+            .text(lookout.serving->lane.queue())
+            .integer(room)
+            .text(lookout.cursor.times(sweep))
+            .text(lookout.cursor.ids(sweep))
+            .boolean(careful)
+            .boolean(suspect));
   } catch (const DatabaseError& e) {
     if (e.sqlstate() != "55P03") throw;
     // Somebody holds a task's row. Step over such rows for a while.

@@ -10,6 +10,7 @@
 #include <millrace/limits.hpp>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace millrace::worker {
 namespace {
@@ -45,9 +46,39 @@ class Run final : public Context {
     state_.board.log(task_, text);
     reported_ = true;
   }
+  [[nodiscard]] std::optional<std::string> correlation() const override { return said("correlation"); }
+  [[nodiscard]] std::optional<std::string> tenant() const override { return said("tenant"); }
+  [[nodiscard]] std::optional<std::string> traceparent() const override { return said("traceparent"); }
+  [[nodiscard]] std::map<std::string, std::string> metadata() const override {
+    const auto text = task_.about();
+    if (text.empty()) return {};
+    const auto about = nlohmann::json::parse(text);
+    const auto found = about.find("metadata");
+    return found == about.end() ? std::map<std::string, std::string>() : found->get<std::map<std::string, std::string>>();
+  }
+  [[nodiscard]] EnqueueOptions inherit(EnqueueOptions options) const override {
+    if (!options.correlation) options.correlation = correlation();
+    if (!options.traceparent) options.traceparent = traceparent();
+    if (options.schema == "millrace") options.schema = state_.options.schema;
+    return options;
+  }
+  Enqueued enqueue(std::string_view kind, std::string_view args, EnqueueOptions options) override {
+    options.schema = state_.options.schema;
+    return session_.enqueue(kind, args, inherit(std::move(options)));
+  }
   [[nodiscard]] bool reported() const noexcept { return reported_; }
 
  private:
+  // Parsed when asked for: most tasks say nothing, and most handlers do not ask.
+  [[nodiscard]] std::optional<std::string> said(const char* name) const {
+    const auto text = task_.about();
+    if (text.empty()) return {};
+    const auto about = nlohmann::json::parse(text);
+    const auto found = about.find(name);
+    if (found == about.end() || !found->is_string()) return {};
+    return found->get<std::string>();
+  }
+
   State& state_;
   const Serving& serving_;
   Slot& slot_;

@@ -1,22 +1,37 @@
 #include "worker/handler_session.hpp"
 
 #include "base/fault.hpp"
+#include "engine/enqueue.hpp"
 
 #include <fmt/format.h>
 
 namespace millrace::worker {
 
+void HandlerSession::connect(std::unique_ptr<postgres::Connection>& link) {
+  if (link && !link->broken()) return;
+  link.reset();
+  link = state_.connect("handler");
+  // The handler's statements are its own: they see the database's settings, and may take their time between two of them.
+  // A handler that hangs does not hold its locks for ever: rescue ends its session.
+  if (state_.options.listen) {
+    link->script("SET idle_in_transaction_session_timeout = 0; RESET timezone; RESET datestyle; RESET client_min_messages");
+  }
+}
+
+Enqueued HandlerSession::enqueue(std::string_view kind, std::string_view args, const EnqueueOptions& options) {
+  std::unique_ptr<postgres::Connection>& link = transaction_ ? aside_ : link_;
+  connect(link);
+  try {
+    return engine::enqueue([&](const std::string& sql, const postgres::Params& params) { return link->run(sql, params); }, kind, args,
+                           options);
+  } catch (const ConnectionError& e) {
+    throw OutcomeUnknown(fmt::format("the connection broke before the answer came, so it may or may not have been done: {}", e.what()));
+  }
+}
+
 pqxx::transaction_base& HandlerSession::transaction(std::optional<Milliseconds> timeout) {
   if (transaction_) return transaction_->driver();
-  if (!link_ || link_->broken()) {
-    link_.reset();
-    link_ = state_.connect("handler");
-    // The handler's statements are its own: they see the database's settings, and may take their time between two of them.
-    // A handler that hangs does not hold its locks for ever: rescue ends its session.
-    if (state_.options.listen) {
-      link_->script("SET idle_in_transaction_session_timeout = 0; RESET timezone; RESET datestyle; RESET client_min_messages");
-    }
-  }
+  connect(link_);
   transaction_ = std::make_unique<postgres::Transaction>(*link_);
   if (timeout) transaction_->run(fmt::format("SET LOCAL statement_timeout = {}", timeout->count()));
   // Behind a pooler only the transaction itself knows which session serves it.

@@ -4,6 +4,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+
+#include <millrace/enqueue.hpp>
 
 #include "postgres/transaction.hpp"
 #include "worker/state.hpp"
@@ -23,11 +26,15 @@ class HandlerSession {
   /// Throws LeaseLost, or OutcomeUnknown if it may or may not have been committed; after anything else it was rolled back.
   void commit(const Claimed& task, const std::string& result);
   void roll_back() noexcept;
+  /// As millrace::enqueue, in a transaction of its own, beside the open one if there is one.
+  Enqueued enqueue(std::string_view kind, std::string_view args, const EnqueueOptions& options);
 
  private:
+  void connect(std::unique_ptr<postgres::Connection>& link);
   State& state_;
   Slot& slot_;
   std::unique_ptr<postgres::Connection> link_{};
+  std::unique_ptr<postgres::Connection> aside_{};  // for what a handler enqueues while its transaction is open
   std::unique_ptr<postgres::Transaction> transaction_{};
 };
 

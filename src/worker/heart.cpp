@@ -109,7 +109,9 @@ void Heart::beat() {
     for (const auto& serving : state_.queues) serving->suspects = true;
     state_.claimer_bell.ring();
   }
+  keys_tidied_ = link_->run(fmt::format("SELECT {}.tidy_keys($1)", state_.schema), Params().integer(keys_tidied_)).integer(0, 0);
   if (Clock::now() >= next_tidy_) {
+    link_->run(fmt::format("SELECT {}.expire_tasks()", state_.schema));
     link_->run(fmt::format("SELECT {}.tidy()", state_.schema));
     reports_tidied_ = link_->run(fmt::format("SELECT {}.tidy_reports($1)", state_.schema), Params().integer(reports_tidied_)).integer(0, 0);
     next_tidy_ = Clock::now() + 60s;

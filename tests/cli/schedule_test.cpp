@@ -56,6 +56,10 @@ TEST_CASE("every option of schedule create reaches the schedule") {
                   "queue",
                   "--anchor",
                   "2026-01-01T00:00:00Z",
+                  "--tag",
+                  "nightly",
+                  "--tag",
+                  "eu",
                   "--queue",
                   "slow",
                   "--priority",
@@ -83,6 +87,7 @@ TEST_CASE("every option of schedule create reaches the schedule") {
   CHECK(one["queue"] == "slow");
   CHECK(one["priority"] == 75);
   CHECK(one["max_attempts"] == 3);
+  CHECK(one["tags"] == nlohmann::json({"nightly", "eu"}));
   CHECK(one["timeout_ms"] == 30'000);
   CHECK(one["backoff"]["type"] == "fixed");
   CHECK(one["paused"] == false);

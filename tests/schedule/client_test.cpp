@@ -20,16 +20,18 @@ const millrace::Task<Report> report{"report", {.queue = "slow", .max_attempts = 
 
 TEST_CASE("a schedule is made, read, paused, resumed, run and deleted") {
   House house;
-  ScheduleOptions options{.zone = "Europe/Kyiv",
-                          .gap = Gap::skip,
-                          .fold = Fold::both,
-                          .misfire = Misfire::all,
-                          .misfire_max = 7,
-                          .grace = 90s,
-                          .jitter = 5s,
-                          .exclusive = Exclusive::queue,
-                          .anchor = Time(std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)),
-                          .task = {.queue = "slow", .priority = Priority::high, .max_attempts = 2, .backoff = fixed(1s), .timeout = 30s}};
+  ScheduleOptions options{
+      .zone = "Europe/Kyiv",
+      .gap = Gap::skip,
+      .fold = Fold::both,
+      .misfire = Misfire::all,
+      .misfire_max = 7,
+      .grace = 90s,
+      .jitter = 5s,
+      .exclusive = Exclusive::queue,
+      .anchor = Time(std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)),
+      .task = {
+          .queue = "slow", .priority = Priority::high, .max_attempts = 2, .backoff = fixed(1s), .timeout = 30s, .tags = {"nightly", "eu"}}};
   CHECK(house.client.put_schedule("nightly", "30 2 * * *", "report", R"({"n": 1})", options) == Put::created);
   CHECK(house.client.put_schedule("nightly", "30 2 * * *", "report", R"({"n": 1})", options) == Put::unchanged);
   options.grace = 2min;
@@ -54,6 +56,7 @@ TEST_CASE("a schedule is made, read, paused, resumed, run and deleted") {
   CHECK(one.priority == Priority::high);
   CHECK(one.max_attempts == 2);
   CHECK(one.timeout == 30s);
+  CHECK(one.tags == std::vector<std::string>{"nightly", "eu"});
   CHECK(one.backoff.has_value());
   CHECK(one.next_tick.has_value());
   CHECK_FALSE(one.paused);
@@ -65,6 +68,7 @@ TEST_CASE("a schedule is made, read, paused, resumed, run and deleted") {
   CHECK(house.client.resume_schedule("nightly") == one.next_tick);
   const TaskId task = house.client.run_schedule("nightly");
   CHECK(house.client.get(task)->queue == "slow");
+  CHECK(house.client.get(task)->tags == one.tags);
   CHECK(house.client.schedules("nightly").front().last_task == task);
   CHECK(house.client.preview_schedule("nightly", {}, 3).size() >= 3);
   CHECK(house.client.past_ticks("nightly").empty());
@@ -117,6 +121,8 @@ TEST_CASE("bad input to a schedule names its field and leaves nothing") {
   refused("jitter", "s", "* * * * *", "k", "{}", {.jitter = -1ms});
   refused("jitter", "s", "* * * * *", "k", "{}", {.jitter = 25h});
   refused("queue", "s", "* * * * *", "k", "{}", {.task = {.queue = ""}});
+  refused("tags", "s", "* * * * *", "k", "{}", {.task = {.tags = {""}}});
+  refused("tenant", "s", "* * * * *", "k", "{}", {.task = {.tenant = "acme"}});
   refused("max_attempts", "s", "* * * * *", "k", "{}", {.task = {.max_attempts = 0}});
   refused("timeout", "s", "* * * * *", "k", "{}", {.task = {.timeout = 0ms}});
   CHECK(house.client.schedules().empty());

@@ -1,0 +1,353 @@
+-- 0012 keys: which tasks are the same. docs/keys.md is the essay behind this file.
+--
+-- A key is a row that leads to a task; whether it holds is read from that task. So nothing releases a key, and claim,
+-- settlement and rescue know nothing of them. Lock order: key, ticket, task.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE TABLE task_keys (
+  kind  text        NOT NULL,
+  scope text        NOT NULL CHECK (scope IN ('key', 'unique', 'throttle', 'debounce')),
+  key   text        NOT NULL,
+  task  bigint      NOT NULL,
+  until timestamptz NOT NULL,
+  PRIMARY KEY (kind, scope, key)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+COMMENT ON TABLE task_keys IS 'Private. Which task a key leads to. One that no longer holds (key_holds) is taken by the next enqueue, or tidied away.';
+COMMENT ON COLUMN task_keys.scope IS 'key: idempotency key; unique, throttle, debounce: of an identity given as text, or by chosen args.';
+COMMENT ON COLUMN task_keys.until IS 'Holds until then, whatever becomes of its task; -infinity: while its task is live.';
+
+CREATE TYPE enqueued AS (id bigint, status status, created boolean, replaced boolean);
+COMMENT ON TYPE enqueued IS 'The answer of enqueue_once(): a task, its status (null if its row is gone), whether this call made it, or replaced what it was to do.';
+
+CREATE FUNCTION key_holds(held task_keys) RETURNS boolean
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off
+AS $$
+  SELECT CASE held.scope
+    WHEN 'debounce' THEN EXISTS (
+      SELECT FROM tasks t WHERE t.id = held.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND (t.expires_at <= clock()) IS NOT TRUE)
+    WHEN 'unique' THEN held.until > clock() OR EXISTS (
+      SELECT FROM tasks t WHERE t.id = held.task AND t.status NOT IN ('completed', 'failed', 'cancelled')
+        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE)
+    ELSE held.until > clock() END
+$$;
+COMMENT ON FUNCTION key_holds(task_keys) IS
+  'Private: whether a key leads to a task that counts. After waiting for the key''s row, ask in a statement of its own: only that sees the task as it is then. Locks nothing.';
+
+CREATE FUNCTION expire_task(task bigint) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+DECLARE
+  one tasks;
+BEGIN
+  SELECT * INTO one FROM tasks t
+  WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+  IF FOUND THEN
+    PERFORM drop_ticket(one);
+    PERFORM expire_claimed(ARRAY[one.id]);
+  END IF;
+END $$;
+COMMENT ON FUNCTION expire_task(bigint) IS
+  'Private: cancels a task whose time to start is over, unless a claim is first. Waits for that claim. Locks its ticket, then its row.';
+
+CREATE FUNCTION holder_of(kind text, scope text, key text, OUT task bigint, OUT status status)
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+  -- Both by one snapshot: an answer that names a live task must not show its end, and the other way round.
+  SELECT k.task, t.status FROM task_keys k LEFT JOIN tasks t ON t.id = k.task
+  WHERE k.kind = holder_of.kind AND k.scope = holder_of.scope AND k.key = holder_of.key AND key_holds(k)
+$$;
+COMMENT ON FUNCTION holder_of(text, text, text) IS
+  'Private: the task that a key leads to, if it holds, and its status (null if its row is gone). Locks nothing.';
+
+CREATE FUNCTION take_key(kind text, scope text, key text, task bigint, until timestamptz, lock boolean, OUT holder bigint, OUT status status)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  left_over bigint;
+BEGIN
+  LOOP
+    -- 1. The answer that needs no lock.
+    IF NOT lock THEN
+      SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+      EXIT WHEN holder IS NOT NULL;
+    END IF;
+    -- 2. The primary key decides; a second one waits here for the first one's commit or rollback.
+    INSERT INTO task_keys (kind, scope, key, task, until) VALUES (kind, scope, key, task, until) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+      holder := task;
+      EXIT;
+    END IF;
+    -- 3. Lock it, then judge it in a statement of its own.
+    SELECT k.task INTO left_over FROM task_keys k WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key FOR UPDATE;
+    CONTINUE WHEN NOT FOUND;  -- tidied away meanwhile
+    SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+    EXIT WHEN holder IS NOT NULL;
+    IF scope = 'unique' THEN
+      -- Live all the same, if it is one whose time to start is over: that has to be on record first, and a claim may win.
+      PERFORM expire_task(left_over);
+      SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+      EXIT WHEN holder IS NOT NULL;
+    END IF;
+    UPDATE task_keys k SET task = take_key.task, until = take_key.until
+    WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key;
+    holder := task;
+    EXIT;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION take_key(text, text, text, bigint, timestamptz, boolean) IS
+$c$Private: makes a key lead to this task, unless it holds already; returns the task that it leads to, and its status if that is another. lock: the row is
+locked in any case. Waits for a transaction that has inserted or locked it. Locks the key's row if it writes it. Errors: 40001 above READ COMMITTED.$c$;
+
+CREATE FUNCTION retake_key(task tasks) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+DECLARE
+  holder bigint;
+BEGIN
+  SELECT k.holder INTO holder FROM take_key(task.kind, 'unique', task.unique_key, task.id, '-infinity', lock => true) k;
+  IF holder <> task.id AND EXISTS (SELECT FROM tasks t WHERE t.id = holder AND t.status NOT IN ('completed', 'failed', 'cancelled')) THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s cannot be retried: task %s has its unique key and is live', task.id, holder);
+  END IF;
+  -- Written even if nothing changes, so that an enqueue with an older snapshot is refused.
+  UPDATE task_keys k SET task = retake_key.task.id WHERE k.kind = retake_key.task.kind AND k.scope = 'unique' AND k.key = retake_key.task.unique_key;
+END $$;
+COMMENT ON FUNCTION retake_key(tasks) IS
+  'Private: gives an ended task its unique key back, before it is made live again. Locks the key''s row. Errors: MR003 another task has it and is live.';
+
+CREATE FUNCTION keys_check(
+  key text, key_for interval, unique_key text, unique_by text[], unique_for interval, debounce interval, debounce_max interval,
+  throttle interval, replace boolean, run_at timestamptz, delay interval) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  one record;
+BEGIN
+  IF octet_length(key) NOT BETWEEN 1 AND 256 THEN
+    PERFORM refuse('key', format('has %s bytes; allowed are 1 to 256', octet_length(key)));
+  END IF;
+  IF key_for IS NOT NULL AND key IS NULL THEN
+    PERFORM refuse('key_for', 'needs a key');
+  END IF;
+  IF octet_length(unique_key) NOT BETWEEN 1 AND 256 THEN
+    PERFORM refuse('unique_key', format('has %s bytes; allowed are 1 to 256', octet_length(unique_key)));
+  END IF;
+  IF unique_by IS NOT NULL THEN
+    IF unique_key IS NOT NULL THEN
+      PERFORM refuse('unique_by', 'cannot be given together with unique_key');
+    END IF;
+    IF coalesce(array_ndims(unique_by), 1) <> 1 OR cardinality(unique_by) > 16 THEN
+      PERFORM refuse('unique_by', format('has %s elements; allowed are at most 16, in one dimension', cardinality(unique_by)));
+    END IF;
+    IF EXISTS (SELECT FROM unnest(unique_by) AS f (name) WHERE (octet_length(f.name) BETWEEN 1 AND 128) IS NOT TRUE) THEN
+      PERFORM refuse('unique_by', 'holds a field that is null, or has not 1 to 128 bytes');
+    END IF;
+  END IF;
+  FOR one IN
+    SELECT * FROM (VALUES ('key_for', key_for, interval '3650 days'), ('unique_for', unique_for, interval '3650 days'), ('debounce', debounce, interval '30 days'),
+                          ('debounce_max', debounce_max, interval '365 days'), ('throttle', throttle, interval '3650 days')) AS v (name, given, most)
+  LOOP
+    IF one.given NOT BETWEEN interval '1 millisecond' AND one.most THEN
+      PERFORM refuse(one.name, format('is %s; allowed is 1 millisecond to %s', one.given, one.most));
+    END IF;
+  END LOOP;
+  IF num_nonnulls(unique_for, debounce, throttle) > 1 THEN
+    PERFORM refuse(CASE WHEN throttle IS NULL THEN 'debounce' ELSE 'throttle' END, 'cannot be given together with another of unique_for, debounce and throttle');
+  END IF;
+  IF unique_for IS NOT NULL AND num_nulls(unique_key, unique_by) = 2 THEN
+    PERFORM refuse('unique_for', 'needs unique_key or unique_by');
+  END IF;
+  IF debounce_max IS NOT NULL AND (debounce_max >= debounce) IS NOT TRUE THEN
+    PERFORM refuse('debounce_max', 'needs debounce, and cannot be shorter than it');
+  END IF;
+  IF debounce IS NOT NULL AND num_nonnulls(run_at, delay) > 0 THEN
+    PERFORM refuse('debounce', 'cannot be given together with run_at or delay: it says when the task runs');
+  END IF;
+  IF replace IS NULL OR replace AND (num_nulls(unique_key, unique_by) = 2 OR num_nonnulls(debounce, throttle) > 0) THEN
+    PERFORM refuse('replace', 'needs unique_key or unique_by, and neither debounce nor throttle');
+  END IF;
+END $$;
+COMMENT ON FUNCTION keys_check(text, interval, text, text[], interval, interval, interval, interval, boolean, timestamptz, interval) IS
+  'Private. Refuses (22023) keys of an enqueue that are out of range, or cannot be given together. Locks nothing.';
+
+CREATE FUNCTION identity_of(unique_key text, unique_by text[], args jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+  -- jsonb prints its fields in one order. A field that is missing is left out, so that it differs from null.
+  SELECT CASE
+    WHEN unique_key IS NOT NULL THEN 'text ' || unique_key
+    WHEN unique_by IS NULL THEN 'kind'
+    WHEN cardinality(unique_by) = 0 THEN 'args ' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')
+    ELSE 'by ' || encode(sha256(convert_to(to_jsonb(ARRAY(SELECT DISTINCT f FROM unnest(unique_by) f ORDER BY f))::text || (
+           SELECT coalesce(jsonb_object_agg(f, args -> f), '{}')::text FROM unnest(unique_by) f WHERE args ? f), 'UTF8')), 'hex') END
+$$;
+COMMENT ON FUNCTION identity_of(text, text[], jsonb) IS
+  'Private: the key that tells the same from another: the text itself, or a hash of the chosen args. Locks nothing.';
+
+CREATE FUNCTION replace_task(
+  task bigint, args jsonb, queue text, priority integer, due timestamptz, longest interval, max_attempts integer, backoff jsonb, timeout interval,
+  wake boolean, expires_at timestamptz, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS boolean
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+DECLARE
+  old   tasks;
+  moved timestamptz;
+  hint  tid;
+BEGIN
+  FOR try IN 1..5 LOOP
+    SELECT * INTO old FROM tasks t WHERE t.id = replace_task.task;
+    IF NOT FOUND OR old.status NOT IN ('pending', 'scheduled') OR old.attempt > 0 THEN
+      RETURN false;
+    END IF;
+    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then.
+    PERFORM drop_ticket(old);
+    moved := CASE WHEN longest IS NULL THEN due ELSE least(due, greatest(old.created_at + longest, old.run_at)) END;
+    UPDATE tasks t
+    SET args = replace_task.args, queue = replace_task.queue, priority = replace_task.priority, run_at = moved,
+        status = CASE WHEN moved > clock() THEN 'scheduled' ELSE 'pending' END::status,
+        max_attempts = replace_task.max_attempts, backoff = replace_task.backoff, timeout = replace_task.timeout,
+        expires_at = replace_task.expires_at, correlation = replace_task.correlation, tenant = replace_task.tenant,
+        tags = CASE WHEN replace_task.tags IS NOT NULL THEN replace_task.tags || '{}'::text[] END, metadata = replace_task.metadata, traceparent = replace_task.traceparent
+    WHERE t.id = old.id AND t.status = old.status AND t.attempt = 0 AND t.run_at = old.run_at
+    RETURNING t.ctid INTO hint;
+    CONTINUE WHEN NOT FOUND;
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, moved, old.id, hint);
+    IF expires_at IS NOT NULL THEN
+      INSERT INTO expiries (expires_at, task) VALUES (expires_at, old.id) ON CONFLICT DO NOTHING;
+    END IF;
+    IF wake THEN
+      PERFORM wake(queue, moved);
+    END IF;
+    RETURN true;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be replaced; try again', task);
+END $$;
+COMMENT ON FUNCTION replace_task(bigint, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, text, text, text[], jsonb, text) IS
+$c$Private: gives a task that has not started new args and options; false if it has. Not later than longest after it was made, or than it was to run
+(null: at due). The caller has locked its key. Waits for a claim that takes it. Locks its ticket, then its row. Errors: 55P03.$c$;
+
+CREATE FUNCTION enqueue_once(
+  kind         text,
+  args         jsonb       DEFAULT '{}',
+  key          text        DEFAULT NULL,
+  key_for      interval    DEFAULT NULL,
+  unique_key   text        DEFAULT NULL,
+  unique_by    text[]      DEFAULT NULL,
+  unique_for   interval    DEFAULT NULL,
+  debounce     interval    DEFAULT NULL,
+  debounce_max interval    DEFAULT NULL,
+  throttle     interval    DEFAULT NULL,
+  replace      boolean     DEFAULT false,
+  queue        text        DEFAULT 'default',
+  priority     integer     DEFAULT 50,
+  run_at       timestamptz DEFAULT NULL,
+  delay        interval    DEFAULT NULL,
+  max_attempts integer     DEFAULT 5,
+  backoff      jsonb       DEFAULT NULL,
+  timeout      interval    DEFAULT NULL,
+  wake         boolean     DEFAULT true,
+  expires_at   timestamptz DEFAULT NULL,
+  expires_in   interval    DEFAULT NULL,
+  correlation  text        DEFAULT NULL,
+  tenant       text        DEFAULT NULL,
+  tags         text[]      DEFAULT NULL,
+  metadata     jsonb       DEFAULT NULL,
+  traceparent  text        DEFAULT NULL) RETURNS enqueued
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_variable
+DECLARE
+  made     bigint;
+  holder   bigint;
+  scope    text;
+  identity text;
+  due      timestamptz;
+  answer   enqueued;
+BEGIN
+  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
+  PERFORM keys_check(key, key_for, unique_key, unique_by, unique_for, debounce, debounce_max, throttle, replace, run_at, delay);
+  PERFORM args_check(args);
+  made := nextval('tasks_id_seq');
+  due := coalesce(run_at, clock() + coalesce(delay, debounce), clock());
+  expires_at := coalesce(expires_at, clock() + expires_in);
+  scope := CASE WHEN debounce IS NOT NULL THEN 'debounce' WHEN throttle IS NOT NULL THEN 'throttle'
+                WHEN num_nonnulls(unique_key, unique_by) > 0 THEN 'unique' END;
+  answer := (made, NULL, true, false);
+
+  -- The idempotency key first, always: so no two calls can wait for each other.
+  IF key IS NOT NULL THEN
+    SELECT k.holder, k.status INTO answer.id, answer.status
+    FROM take_key(kind, 'key', key, made, clock() + coalesce(key_for, interval '24 hours'), lock => false) k;
+    answer.created := answer.id = made;
+  END IF;
+  IF answer.created AND scope IS NOT NULL THEN
+    identity := identity_of(unique_key, unique_by, args);
+    SELECT k.holder, k.status INTO holder, answer.status
+    FROM take_key(kind, scope, identity, made, coalesce(clock() + coalesce(unique_for, throttle), '-infinity'), lock => replace OR debounce IS NOT NULL) k;
+    -- It may start, or end, while this waits for its ticket: then look again. The key's row is locked, so it leads nowhere else meanwhile.
+    FOR try IN 1..5 LOOP
+      EXIT WHEN holder = made OR NOT (replace OR debounce IS NOT NULL);
+      answer.replaced := replace_task(
+        holder, args, queue, priority, due, CASE WHEN debounce IS NOT NULL THEN coalesce(debounce_max, debounce * 10) END, max_attempts, backoff,
+        timeout, wake, expires_at, correlation, tenant, tags, metadata, traceparent);
+      EXIT WHEN answer.replaced;
+      SELECT h.task, h.status INTO holder, answer.status FROM holder_of(kind, scope, identity) h;
+      EXIT WHEN answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled');
+      IF holder IS NULL THEN
+        -- What is new needs a run of its own.
+        UPDATE task_keys k SET task = made, until = coalesce(clock() + unique_for, '-infinity')
+        WHERE k.kind = enqueue_once.kind AND k.scope = scope AND k.key = identity;
+        holder := made;
+      ELSIF try = 5 THEN
+        RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be replaced; try again', holder);
+      END IF;
+    END LOOP;
+    IF holder <> made THEN
+      answer.id := holder;
+      answer.created := false;
+      IF key IS NOT NULL THEN
+        UPDATE task_keys k SET task = holder WHERE k.kind = enqueue_once.kind AND k.scope = 'key' AND k.key = enqueue_once.key;
+      END IF;
+    END IF;
+  END IF;
+  IF answer.created THEN
+    answer.status := add_task(made, kind, args, queue, priority, due, max_attempts, backoff, timeout, wake, expires_at, correlation, tenant, tags,
+                              metadata, traceparent, CASE WHEN scope = 'unique' THEN identity END);
+  ELSIF answer.replaced THEN
+    SELECT t.status INTO answer.status FROM tasks t WHERE t.id = answer.id;
+  END IF;
+  RETURN answer;
+END $$;
+COMMENT ON FUNCTION enqueue_once(text, jsonb, text, interval, text, text[], interval, interval, interval, interval, boolean, text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, interval, text, text, text[], jsonb, text) IS
+$c$Adds a task in the caller's transaction unless its key leads to one already; the answer tells which task, and whether this call made it. key: idempotency key, for key_for
+(24 hours), also after the task ended. unique_key, or unique_by (fields of args; empty: all), says what is the same: one of these while it is live, and for unique_for if
+given; with replace a task not yet started gets these args and options. throttle: the first within this time. debounce: while it has not started, the newest replaces it and it
+runs so long from now, at most debounce_max (ten times as long) after the first. Without unique_key and unique_by these two concern the kind as a whole.
+The others as in enqueue(). Anyone who may write tasks may call it. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.$c$;
+
+CREATE FUNCTION tidy_keys(from_block bigint DEFAULT 0, blocks integer DEFAULT 128) RETURNS bigint
+LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off
+AS $$
+DECLARE
+  pages CONSTANT bigint := pg_relation_size('task_keys') / current_setting('block_size')::integer;
+  locked tid[];
+BEGIN
+  IF from_block >= pages THEN
+    RETURN 0;
+  END IF;
+  -- Lock those that seem left over, then look again: one of them may have been taken for a task that this statement cannot see.
+  SELECT array_agg(o.tid) INTO locked FROM (
+    SELECT k.ctid AS tid FROM task_keys k
+    WHERE k.ctid >= format('(%s,0)', from_block)::tid AND k.ctid < format('(%s,0)', least(from_block + blocks, 4294967295))::tid
+      AND k.until <= clock() AND NOT key_holds(k) FOR UPDATE SKIP LOCKED) o;
+  IF locked IS NOT NULL THEN
+    DELETE FROM task_keys k WHERE k.ctid = ANY (locked) AND k.until <= clock() AND NOT key_holds(k);
+  END IF;
+  RETURN CASE WHEN from_block + blocks < pages THEN from_block + blocks ELSE 0 END;
+END $$;
+COMMENT ON FUNCTION tidy_keys(bigint, integer) IS
+$c$Private, for workers, in turn: removes keys that no longer hold from so many pages of task_keys, from this one on, and returns where to go on, 0 to begin anew.
+Locks the rows it deletes (SKIP LOCKED).$c$;
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (12, 'keys', 1);
