@@ -40,5 +40,6 @@ void add_schedule(CLI::App& app, Globals& globals);
 void add_stats(CLI::App& app, Globals& globals);
 void add_task(CLI::App& app, Globals& globals);
 void add_worker(CLI::App& app, Globals& globals);
+void add_worker_control(CLI::App& worker, Globals& globals);
 
 }  // namespace millrace::cli

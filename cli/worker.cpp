@@ -94,7 +94,8 @@ void work(const Globals& globals, const Call& call) {
 
 void add_worker(CLI::App& app, Globals& globals) {
   const auto call = std::make_shared<Call>();
-  CLI::App* command = app.add_subcommand("worker", "Run tasks: each kind is handled by a program of yours");
+  CLI::App* command =
+      app.add_subcommand("worker", "Run tasks: each kind is handled by a program of yours; list, pause, resume and stop workers");
   command->add_option("--queue", call->queues, "A queue to serve and how many of its tasks at once; default: default=10")
       ->type_name("NAME=N");
   command->add_option("--exec", call->execs, "The program that runs tasks of a kind: args on stdin, result on stdout's last line")
@@ -110,7 +111,11 @@ void add_worker(CLI::App& app, Globals& globals) {
   command->footer(
       "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, anything else is a failed attempt.\n"
       "Example:\n  millrace worker --queue mail=10 --exec send-email=./send.sh");
-  command->callback([&globals, call] { work(globals, *call); });
+  add_worker_control(*command, globals);
+  // Only without one of the subcommands, whose own callback it is then.
+  command->callback([&globals, call, command] {
+    if (command->get_subcommands().empty()) work(globals, *call);
+  });
 }
 
 }  // namespace millrace::cli

@@ -101,8 +101,12 @@ CREATE TABLE workers (
   lease_ttl  interval    NOT NULL CHECK (lease_ttl BETWEEN interval '1 second' AND interval '1 day'),
   poll_interval interval NOT NULL DEFAULT '1 second' CHECK (poll_interval BETWEEN interval '0' AND interval '1 day'),
   started_at timestamptz NOT NULL DEFAULT clock(),
-  seen_at    timestamptz NOT NULL DEFAULT clock()
+  seen_at    timestamptz NOT NULL DEFAULT clock(),
+  wish       text        NOT NULL DEFAULT 'run' CHECK (wish IN ('run', 'pause', 'stop')),
+  state      text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'paused', 'stopping'))
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+COMMENT ON COLUMN workers.wish IS 'What somebody asked of it: pause_worker() and the like.';
+COMMENT ON COLUMN workers.state IS 'What it does, as it says itself.';
 COMMENT ON TABLE workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
 
 COMMENT ON COLUMN workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';

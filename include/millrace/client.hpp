@@ -61,6 +61,24 @@ struct TaskRecord {
   std::optional<std::string> traceparent{};
 };
 
+/// A worker that is here.
+struct WorkerRecord {
+  std::string id{};  ///< UUID.
+  std::string name{};
+  std::string host{};
+  int pid = 0;
+  std::string version{};
+  std::vector<std::string> queues{};
+  std::string state{};         ///< running, paused or stopping, as it says itself.
+  std::string wish{};          ///< run, pause or stop: what is asked of it.
+  std::int64_t running = 0;    ///< Tasks that it holds.
+  std::int64_t completed = 0;  ///< Its runs so far that completed, and that failed; written down with its heartbeat.
+  std::int64_t failed = 0;
+  Time started_at{};
+  Time seen_at{};
+  bool alive = true;  ///< Seen within its lease_ttl.
+};
+
 /// Which tasks to list. Unset fields match everything.
 struct TaskFilter {
   std::optional<Status> status{};
@@ -146,6 +164,15 @@ class Client {
   [[nodiscard]] std::vector<LogLine> logs(TaskId id, std::int64_t after = 0, int limit = 1000);
 
   [[nodiscard]] std::vector<QueueStats> stats();
+
+  /// The workers that are here, oldest first.
+  [[nodiscard]] std::vector<WorkerRecord> workers();
+  /// Asks a worker (by its id, the beginning of it, or its name) to claim no more; to claim again; to end, as SIGTERM does,
+  /// which cannot be taken back. It hears of it at once, or by its next heartbeat. Each returns the worker's id, and throws NotFound,
+  /// InvalidArgument("worker") if there are several, StateError if it was asked to stop.
+  std::string pause_worker(const std::string& worker);
+  std::string resume_worker(const std::string& worker);
+  std::string stop_worker(const std::string& worker);
 
   /// As millrace::put_schedule, in a transaction of its own. `options.task.schema` is ignored: the client's is used.
   Put put_schedule(std::string_view name, std::string_view rule, std::string_view kind, std::string_view args = "{}",

@@ -89,8 +89,8 @@ class Worker {
     schedule(std::move(name), std::move(rule), task.kind(), task.text(args), std::move(options));
   }
 
-  /// start(), then waits for SIGTERM or SIGINT (or for stop() from another thread), then stop(). A second signal ends
-  /// the grace at once. Throws what start() throws. The signals' earlier dispositions are restored.
+  /// start(), then waits for SIGTERM or SIGINT (or for stop() from another thread, or for Client::stop_worker), then stop(). A second
+  /// signal ends the grace at once. Throws what start() throws. The signals' earlier dispositions are restored.
   void run();
   /// Connects, registers and begins to claim. Throws ConnectionError or SchemaError if that fails now; later losses of the
   /// connection are survived: it reconnects with backoff, listens again and claims at once.
@@ -99,6 +99,15 @@ class Worker {
   /// what still runs. Returns true when every handler has ended; if not, a thread still runs one and the process should
   /// exit. Harmless when not started.
   bool stop();
+
+  /// Claims no more until resume(); what has begun goes on, what is here and has not begun is given back. Any thread may
+  /// call them, at any time. A pause that somebody asked for from outside is another one: each is resumed by itself.
+  void pause();
+  void resume();
+  [[nodiscard]] bool paused() const noexcept;
+  /// Whether somebody asked this worker from outside to stop (Client::stop_worker, `millrace worker stop`). run() then does;
+  /// a program that called start() does it itself.
+  [[nodiscard]] bool stop_wished() const noexcept;
 
   /// This worker's UUID.
   [[nodiscard]] const std::string& id() const noexcept;

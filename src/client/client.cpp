@@ -150,6 +150,21 @@ std::vector<QueueStats> Client::stats() {
   return impl_->read([&](postgres::Connection& open) { return engine::queue_stats(open, impl_->options.schema); });
 }
 
+std::vector<WorkerRecord> Client::workers() {
+  return impl_->read([&](postgres::Connection& open) { return engine::list_workers(open, impl_->options.schema); });
+}
+std::string Client::pause_worker(const std::string& worker) {
+  return impl_->write(
+      [&](postgres::Connection& open) { return engine::order_worker(open, impl_->options.schema, "pause_worker", worker); });
+}
+std::string Client::resume_worker(const std::string& worker) {
+  return impl_->write(
+      [&](postgres::Connection& open) { return engine::order_worker(open, impl_->options.schema, "resume_worker", worker); });
+}
+std::string Client::stop_worker(const std::string& worker) {
+  return impl_->write([&](postgres::Connection& open) { return engine::order_worker(open, impl_->options.schema, "stop_worker", worker); });
+}
+
 Put Client::put_schedule(std::string_view name, std::string_view rule, std::string_view kind, std::string_view args,
                          const ScheduleOptions& options) {
   ScheduleOptions here = options;

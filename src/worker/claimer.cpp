@@ -45,7 +45,10 @@ void Claimer::run() {
   for (int failures = 0; state_.claiming;) {
     try {
       connect();
-      round();
+      if (state_.paused())
+        rest();
+      else
+        round();
       failures = 0;
       if (!again_) wait();
     } catch (const ConnectionError& e) {
@@ -69,6 +72,16 @@ void Claimer::run() {
   } catch (const Error&) {
     return;  // the goodbye of the worker says the same
   }
+}
+
+// Paused: what is here and has not begun is for others.
+void Claimer::rest() {
+  again_ = false;
+  for (const Lookout& lookout : lookouts_) {
+    for (const Claimed& task : lookout.serving->lane.withdraw())
+      state_.outbox.add({.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row});
+  }
+  if (policy_.wanted()) attend_wish();
 }
 
 void Claimer::round() {

@@ -35,6 +35,7 @@ class Claimer {
     std::optional<Milliseconds> next_in{};
   };
 
+  void rest();
   void round();
   /// One claim of one queue. Returns whether to look again at once.
   bool claim(Lookout& lookout, int room, bool suspect);

@@ -1,5 +1,7 @@
 #include "worker/heart.hpp"
 
+#include "worker/orders.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,13 +44,14 @@ void Heart::run() {
   for (int failures = 0; state_.beating;) {
     auto deadline = watch_deadlines();
     const bool beats = Clock::now() >= next_beat;
-    if (beats || Clock::now() >= next_fire_ || state_.schedules_changed) {
+    if (beats || Clock::now() >= next_fire_ || state_.schedules_changed || state_.orders_changed) {
       try {
         if (!link_ || link_->broken()) {
           link_.reset();
           link_ = state_.connect("heart");
         }
         if (beats) beat();
+        if (const bool told = state_.orders_changed.exchange(false); told || beats) attend_orders(state_, *link_);
         fire_schedules();
         failures = 0;
       } catch (const ConnectionError& e) {

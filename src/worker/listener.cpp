@@ -14,6 +14,7 @@ void look_at_schedules(State& state) {
 void stop_cancelled(State& state, postgres::Connection& link) {
   look_for_cancellations(state, link);
   interrupt_stopped(state, link);
+  state.orders_changed = true;
   state.heart_bell.ring();  // it sees to it that sessions are interrupted again
 }
 

@@ -67,6 +67,11 @@ struct State {
   Wishes wishes{};
   Tally tally{};
   std::atomic<bool> claiming{true};
+  std::atomic<bool> paused_here{false}, paused_there{false};  ///< By the program; by somebody from outside.
+  std::atomic<bool> stop_wished{false};
+  std::function<void()> on_stop_wish{[] {}};
+  std::atomic<bool> orders_changed{false};  ///< The heart is to look what is asked of the worker.
+  [[nodiscard]] bool paused() const noexcept { return paused_here || paused_there; }
   std::atomic<bool> beating{true};
   std::atomic<bool> listening{true};
   std::atomic<int> wakes{0};

@@ -32,6 +32,7 @@ struct Worker::Impl {
   explicit Impl(WorkerOptions options)
       : state(std::make_shared<State>(std::move(options))), stop_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     state->listener_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    state->on_stop_wish = [this] { ::eventfd_write(stop_fd, 1); };
   }
   ~Impl() {
     ::close(stop_fd);
@@ -137,6 +138,8 @@ bool Worker::Impl::stop() {
   started = false;
   state->log->info("worker {} stops: no more claims", state->options.name);
   state->claiming = false;
+  state->orders_changed = true;
+  state->heart_bell.ring();
   state->claimer_bell.ring();
   claimer.join();
   release_unstarted();
@@ -227,6 +230,23 @@ bool Worker::stop() {
   ::eventfd_write(impl_->stop_fd, 1);
   return impl_->stop();
 }
+
+void Worker::pause() {
+  impl_->state->paused_here = true;
+  impl_->state->orders_changed = true;
+  impl_->state->claimer_bell.ring();
+  impl_->state->heart_bell.ring();
+}
+
+void Worker::resume() {
+  impl_->state->paused_here = false;
+  impl_->state->orders_changed = true;
+  impl_->state->claimer_bell.ring();
+  impl_->state->heart_bell.ring();
+}
+
+bool Worker::paused() const noexcept { return impl_->state->paused(); }
+bool Worker::stop_wished() const noexcept { return impl_->state->stop_wished; }
 
 const std::string& Worker::id() const noexcept { return impl_->state->id; }
 

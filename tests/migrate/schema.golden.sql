@@ -226,6 +226,28 @@ END $$;
 COMMENT ON FUNCTION millrace.attach_session(worker uuid) IS 'Private, for workers: ties this database session to a worker, so that rescue can end it. (pid, backend_start) names a session for good. Locks the worker''s ended sessions'' rows.';
 
 --
+-- Name: attend_wish(uuid, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.attend_wish(worker uuid, state text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  wish text;
+BEGIN
+  UPDATE workers w SET state = attend_wish.state WHERE w.id = attend_wish.worker AND w.state <> attend_wish.state;
+  SELECT w.wish INTO wish FROM workers w WHERE w.id = attend_wish.worker;
+  RETURN coalesce(wish, 'run');
+END $$;
+
+--
+-- Name: FUNCTION attend_wish(worker uuid, state text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.attend_wish(worker uuid, state text) IS 'Private, for workers: says what it does and returns what is asked of it. Locks its row if that changed.';
+
+--
 -- Name: backoff_check(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2315,6 +2337,24 @@ END $$;
 COMMENT ON FUNCTION millrace.pause_schedule(name text) IS 'Stops a schedule until it is resumed; its ticks meanwhile are dropped. Harmless if it is paused. Locks its row. Errors: MR002, 55P03.';
 
 --
+-- Name: pause_worker(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.pause_worker(worker text) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT wish_of_worker(worker, 'pause')
+$$;
+
+--
+-- Name: FUNCTION pause_worker(worker text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.pause_worker(worker text) IS 'Asks a worker (by id, the beginning of it, or name) to claim no more until it is resumed; what has begun goes on, what it holds and has not begun is given back.
+Returns its id. Anyone who may write workers may call it. Locks its row. Errors: MR002, MR003 (it stops), 22023, 55P03.';
+
+--
 -- Name: policy_check(text, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2813,6 +2853,23 @@ END $$;
 COMMENT ON FUNCTION millrace.resume_schedule(name text) IS 'Lets a paused schedule go on with its first tick after now, which is returned. Harmless if it is not paused. Locks its row. Errors: MR002, 55P03.';
 
 --
+-- Name: resume_worker(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.resume_worker(worker text) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT wish_of_worker(worker, 'run')
+$$;
+
+--
+-- Name: FUNCTION resume_worker(worker text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.resume_worker(worker text) IS 'Lets a paused worker claim again; harmless if it is not paused. Otherwise as pause_worker().';
+
+--
 -- Name: retake_key(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3078,6 +3135,23 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.stats() IS 'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
+
+--
+-- Name: stop_worker(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.stop_worker(worker text) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT wish_of_worker(worker, 'stop')
+$$;
+
+--
+-- Name: FUNCTION stop_worker(worker text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.stop_worker(worker text) IS 'Asks a worker to end, as SIGTERM does. It cannot be taken back. Otherwise as pause_worker().';
 
 --
 -- Name: take_key(text, text, text, bigint, timestamp with time zone, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3486,6 +3560,32 @@ END $$;
 COMMENT ON FUNCTION millrace.want_wakes(worker uuid, wanted boolean) IS 'Private, for workers: whether an enqueue is to notify this worker. After setting it, poll until every transaction that was open then has ended: one of them may have looked before. Locks the worker''s row.';
 
 --
+-- Name: wish_of_worker(text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.wish_of_worker(worker text, wish text) RETURNS uuid
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  target CONSTANT uuid := worker_named(worker);
+BEGIN
+  UPDATE workers w SET wish = wish_of_worker.wish WHERE w.id = target AND (w.wish <> 'stop' OR wish_of_worker.wish = 'stop');
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('worker %s was asked to stop', target);
+  END IF;
+  PERFORM pg_notify(worker_channel(target), '');
+  RETURN target;
+END $$;
+
+--
+-- Name: FUNCTION wish_of_worker(worker text, wish text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.wish_of_worker(worker text, wish text) IS 'Private: writes down what is asked of a worker, and tells it. Locks its row. Errors: MR002, MR003, 22023, 55P03.';
+
+--
 -- Name: with_error(jsonb, integer, uuid, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3522,6 +3622,36 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.worker_channel(worker uuid) IS 'Private. The NOTIFY channel that tells a worker to look which of its running tasks somebody asked to cancel. Locks nothing.';
+
+--
+-- Name: worker_named(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.worker_named(worker text) RETURNS uuid
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  ids uuid[];
+BEGIN
+  SELECT array_agg(w.id) INTO ids FROM workers w WHERE w.id::text = worker;
+  IF ids IS NULL THEN
+    SELECT array_agg(w.id) INTO ids FROM workers w
+    WHERE w.name = worker OR (length(worker) >= 4 AND starts_with(w.id::text, worker));
+  END IF;
+  IF ids IS NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no worker "%s"', left(worker, 128));
+  ELSIF cardinality(ids) > 1 THEN
+    PERFORM refuse('worker', format('"%s" is the name, or the beginning of the id, of %s workers; give a whole id', left(worker, 128), cardinality(ids)));
+  END IF;
+  RETURN ids[1];
+END $$;
+
+--
+-- Name: FUNCTION worker_named(worker text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.worker_named(worker text) IS 'The worker of this id, of this name, or whose id begins so (4 characters at least). Anyone who may read workers may call it; locks nothing. Errors: MR002, 22023 (several).';
 
 --
 -- Name: zone_check(text); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3661,6 +3791,111 @@ ALTER TABLE millrace.leases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 );
 
 --
+-- Name: task_stats; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.task_stats (
+    minute timestamp with time zone NOT NULL,
+    queue text NOT NULL,
+    kind text NOT NULL,
+    worker uuid NOT NULL,
+    completed bigint DEFAULT 0 NOT NULL,
+    retried bigint DEFAULT 0 NOT NULL,
+    failed bigint DEFAULT 0 NOT NULL,
+    run_ms bigint DEFAULT 0 NOT NULL
+);
+
+--
+-- Name: TABLE task_stats; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.task_stats IS 'What each worker did, per minute; flushed by the worker with its heartbeat.';
+
+--
+-- Name: workers; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.workers (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    queues text[] NOT NULL,
+    wants_wake boolean DEFAULT false NOT NULL,
+    lease_ttl interval NOT NULL,
+    poll_interval interval DEFAULT '00:00:01'::interval NOT NULL,
+    started_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    seen_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    wish text DEFAULT 'run'::text NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    CONSTRAINT workers_lease_ttl_check CHECK (((lease_ttl >= '00:00:01'::interval) AND (lease_ttl <= '1 day'::interval))),
+    CONSTRAINT workers_poll_interval_check CHECK (((poll_interval >= '00:00:00'::interval) AND (poll_interval <= '1 day'::interval))),
+    CONSTRAINT workers_queues_check CHECK ((cardinality(queues) > 0)),
+    CONSTRAINT workers_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'stopping'::text]))),
+    CONSTRAINT workers_wish_check CHECK ((wish = ANY (ARRAY['run'::text, 'pause'::text, 'stop'::text])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
+
+--
+-- Name: TABLE workers; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
+
+--
+-- Name: COLUMN workers.poll_interval; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';
+
+--
+-- Name: COLUMN workers.wish; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.workers.wish IS 'What somebody asked of it: pause_worker() and the like.';
+
+--
+-- Name: COLUMN workers.state; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.workers.state IS 'What it does, as it says itself.';
+
+--
+-- Name: live_workers; Type: VIEW; Schema: millrace; Owner: -
+--
+
+CREATE VIEW millrace.live_workers AS
+ SELECT w.id,
+    w.name,
+    w.host,
+    w.pid,
+    w.version,
+    w.queues,
+    w.state,
+    w.wish,
+    ( SELECT count(*) AS count
+           FROM (millrace.leases l
+             JOIN millrace.tasks t ON (((t.id = ANY (l.task_ids)) AND (t.lease = l.id))))
+          WHERE ((l.worker = w.id) AND (t.status = 'running'::millrace.status))) AS running,
+    (COALESCE(s.completed, (0)::numeric))::bigint AS completed,
+    (COALESCE(s.failed, (0)::numeric))::bigint AS failed,
+    w.started_at,
+    w.seen_at,
+    (w.seen_at > (millrace.clock() - w.lease_ttl)) AS alive
+   FROM (millrace.workers w
+     LEFT JOIN LATERAL ( SELECT sum(k.completed) AS completed,
+            sum((k.retried + k.failed)) AS failed
+           FROM millrace.task_stats k
+          WHERE ((k.minute >= date_trunc('minute'::text, w.started_at)) AND (k.worker = w.id))) s ON (true));
+
+--
+-- Name: VIEW live_workers; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON VIEW millrace.live_workers IS 'The workers that are here: what each does, what is asked of it, how many tasks it holds now, and how many of its runs completed and failed.';
+
+--
 -- Name: log_lines; Type: TABLE; Schema: millrace; Owner: -
 --
 
@@ -3768,40 +4003,6 @@ WITH (fillfactor='50');
 --
 
 COMMENT ON TABLE millrace.reports IS 'Private. One row per task whose handler reported progress or logged: the progress of its latest run that did, and how many lines it ever logged.';
-
---
--- Name: workers; Type: TABLE; Schema: millrace; Owner: -
---
-
-CREATE TABLE millrace.workers (
-    id uuid NOT NULL,
-    name text NOT NULL,
-    host text NOT NULL,
-    pid integer NOT NULL,
-    version text NOT NULL,
-    queues text[] NOT NULL,
-    wants_wake boolean DEFAULT false NOT NULL,
-    lease_ttl interval NOT NULL,
-    poll_interval interval DEFAULT '00:00:01'::interval NOT NULL,
-    started_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
-    seen_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
-    CONSTRAINT workers_lease_ttl_check CHECK (((lease_ttl >= '00:00:01'::interval) AND (lease_ttl <= '1 day'::interval))),
-    CONSTRAINT workers_poll_interval_check CHECK (((poll_interval >= '00:00:00'::interval) AND (poll_interval <= '1 day'::interval))),
-    CONSTRAINT workers_queues_check CHECK ((cardinality(queues) > 0))
-)
-WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
-
---
--- Name: TABLE workers; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON TABLE millrace.workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
-
---
--- Name: COLUMN workers.poll_interval; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';
 
 --
 -- Name: running_tasks; Type: VIEW; Schema: millrace; Owner: -
@@ -3926,27 +4127,6 @@ CREATE VIEW millrace.task_progress AS
 --
 
 COMMENT ON VIEW millrace.task_progress IS 'How far the latest run of a task came: done of total (null: unknown). Kept after its end; gone when the task is claimed again, until that run reports.';
-
---
--- Name: task_stats; Type: TABLE; Schema: millrace; Owner: -
---
-
-CREATE TABLE millrace.task_stats (
-    minute timestamp with time zone NOT NULL,
-    queue text NOT NULL,
-    kind text NOT NULL,
-    worker uuid NOT NULL,
-    completed bigint DEFAULT 0 NOT NULL,
-    retried bigint DEFAULT 0 NOT NULL,
-    failed bigint DEFAULT 0 NOT NULL,
-    run_ms bigint DEFAULT 0 NOT NULL
-);
-
---
--- Name: TABLE task_stats; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON TABLE millrace.task_stats IS 'What each worker did, per minute; flushed by the worker with its heartbeat.';
 
 --
 -- Name: tasks_id_seq; Type: SEQUENCE; Schema: millrace; Owner: -
