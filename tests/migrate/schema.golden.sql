@@ -36,6 +36,116 @@ CREATE TYPE millrace.status AS ENUM (
 );
 
 --
+-- Name: enqueued; Type: TYPE; Schema: millrace; Owner: -
+--
+
+CREATE TYPE millrace.enqueued AS (
+	id bigint,
+	status millrace.status,
+	created boolean,
+	replaced boolean
+);
+
+--
+-- Name: TYPE enqueued; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TYPE millrace.enqueued IS 'The answer of enqueue_once(): a task, its status (null if its row is gone), whether this call made it, or replaced what it was to do.';
+
+--
+-- Name: about_check(timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.about_check(expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  field record;
+BEGIN
+  IF expires_in IS NOT NULL THEN
+    IF expires_at IS NOT NULL THEN
+      PERFORM refuse('expires_in', 'cannot be given together with expires_at');
+    END IF;
+    IF expires_in NOT BETWEEN interval '1 millisecond' AND interval '100 years' THEN
+      PERFORM refuse('expires_in', format('is %s; allowed is 1 millisecond to 100 years', expires_in));
+    END IF;
+  ELSIF expires_at IS NOT NULL AND NOT (expires_at >= timestamptz '1970-01-01 00:00+00' AND expires_at < timestamptz '10000-01-01 00:00+00') THEN
+    PERFORM refuse('expires_at', format('is %s; allowed are the years 1970 to 9999', expires_at));
+  END IF;
+  IF octet_length(correlation) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('correlation', format('has %s bytes; allowed are 1 to 128', octet_length(correlation)));
+  END IF;
+  IF octet_length(tenant) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('tenant', format('has %s bytes; allowed are 1 to 128', octet_length(tenant)));
+  END IF;
+  IF tags IS NOT NULL AND (array_ndims(tags) IS DISTINCT FROM 1 OR cardinality(tags) > 16) THEN
+    PERFORM refuse('tags', format('has %s elements in %s dimensions; allowed are 1 to 16 in one', cardinality(tags), coalesce(array_ndims(tags), 0)));
+  END IF;
+  IF EXISTS (SELECT FROM unnest(tags) AS t (tag) WHERE (octet_length(t.tag) BETWEEN 1 AND 64) IS NOT TRUE) THEN
+    PERFORM refuse('tags', 'holds one that is null, or has not 1 to 64 bytes');
+  END IF;
+  IF metadata IS NOT NULL THEN
+    IF jsonb_typeof(metadata) <> 'object' THEN
+      PERFORM refuse('metadata', format('must be a JSON object of texts, not %s', jsonb_typeof(metadata)));
+    END IF;
+    IF octet_length(metadata::text) > 8192 THEN
+      PERFORM refuse('metadata', format('has %s bytes; allowed are 8192', octet_length(metadata::text)));
+    END IF;
+    FOR field IN SELECT * FROM jsonb_each(metadata) LOOP
+      IF jsonb_typeof(field.value) <> 'string' OR octet_length(field.key) NOT BETWEEN 1 AND 64 THEN
+        PERFORM refuse('metadata', format('holds %s, which is no text with a name of 1 to 64 bytes', quote_literal(left(field.key, 64))));
+      END IF;
+    END LOOP;
+  END IF;
+  -- The version ff and ids of zeros are what the standard calls invalid.
+  IF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    PERFORM refuse('traceparent', format('is %s, which is no W3C trace context', quote_literal(left(traceparent, 64))));
+  END IF;
+END $_$;
+
+--
+-- Name: FUNCTION about_check(expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.about_check(expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Private. Refuses (22023) what an enqueue says about a task beyond its options, if out of range. Locks nothing.';
+
+--
+-- Name: add_task(bigint, text, jsonb, text, integer, timestamp with time zone, integer, jsonb, interval, boolean, timestamp with time zone, text, text, text[], jsonb, text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text DEFAULT NULL::text) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  first CONSTANT status := CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END;
+  hint  tid;
+BEGIN
+  INSERT INTO tasks AS t (id, kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args,
+                          expires_at, correlation, tenant, tags, metadata, traceparent, unique_key)
+  OVERRIDING SYSTEM VALUE
+  VALUES (task, kind, queue, first, priority, due, max_attempts, timeout, backoff, args,
+          expires_at, correlation, tenant, tags, metadata, traceparent, unique_key)
+  RETURNING t.ctid INTO hint;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
+  IF expires_at IS NOT NULL THEN
+    INSERT INTO expiries (expires_at, task) VALUES (expires_at, task);
+  END IF;
+  IF wake THEN
+    PERFORM wake(queue, due);
+  END IF;
+  RETURN first;
+END $$;
+
+--
+-- Name: FUNCTION add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text) IS 'Private. Adds a task under this id, with everything that was said about it, all of it checked before. Locks nothing but its new rows.';
+
+--
 -- Name: args_check(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -256,7 +366,7 @@ COMMENT ON FUNCTION millrace.cancellations(worker uuid) IS 'Private, for workers
 -- Name: claim(uuid, text, integer, timestamp with time zone[], bigint[], boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.claim(worker uuid, queue text, batch integer, from_times timestamp with time zone[], from_ids bigint[], careful boolean DEFAULT false, suspect boolean DEFAULT false) RETURNS TABLE(id bigint, hint tid, kind text, args jsonb, attempt smallint, max_attempts smallint, priority smallint, run_at timestamp with time zone, timeout_ms bigint)
+CREATE FUNCTION millrace.claim(worker uuid, queue text, batch integer, from_times timestamp with time zone[], from_ids bigint[], careful boolean DEFAULT false, suspect boolean DEFAULT false) RETURNS TABLE(id bigint, hint tid, kind text, args jsonb, attempt smallint, max_attempts smallint, priority smallint, run_at timestamp with time zone, timeout_ms bigint, about jsonb)
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -355,8 +465,11 @@ BEGIN
     SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
     FROM unnest(tids, ids) AS u (tid, id)
     WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status IN ('pending', 'scheduled', 'retrying')
+      AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
     RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
-              (extract(epoch FROM t.timeout) * 1000)::bigint;
+              (extract(epoch FROM t.timeout) * 1000)::bigint,
+              CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
+              'correlation', t.correlation, 'tenant', t.tenant, 'metadata', t.metadata, 'traceparent', t.traceparent)) END;
     GET DIAGNOSTICS got = ROW_COUNT;
 
     -- 3. The rest by id, in a new statement and so with a new snapshot: a row that moved, or that
@@ -366,13 +479,19 @@ BEGIN
       UPDATE tasks t
       SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
       WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying')
+        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
       RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
-                (extract(epoch FROM t.timeout) * 1000)::bigint;
+                (extract(epoch FROM t.timeout) * 1000)::bigint,
+              CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
+              'correlation', t.correlation, 'tenant', t.tenant, 'metadata', t.metadata, 'traceparent', t.traceparent)) END;
       GET DIAGNOSTICS more = ROW_COUNT;
       got := got + more;
     END IF;
 
-    -- 4. Tickets of tasks that are not to run (cancelled by hand, deleted) are gone for good.
+    -- 4. Tickets of tasks that are not to run (expired, cancelled by hand, deleted) are gone for good.
+    IF got < took THEN
+      PERFORM expire_claimed(ids);
+    END IF;
     IF got = 0 THEN
       DELETE FROM leases l WHERE l.id = new_lease;
       new_lease := NULL;
@@ -400,7 +519,7 @@ BEGIN
   RETURN QUERY SELECT new_lease, NULL::tid, NULL::text, jsonb_build_object(
     'took', took, 'reached', reached, 'started_at', started,
     'xmin', pg_snapshot_xmin(pg_current_snapshot())::text,
-    'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint;
+    'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint, NULL::jsonb;
 END $$;
 
 --
@@ -410,6 +529,7 @@ END $$;
 COMMENT ON FUNCTION millrace.claim(worker uuid, queue text, batch integer, from_times timestamp with time zone[], from_ids bigint[], careful boolean, suspect boolean) IS 'Private, for workers: takes up to batch due tickets of a queue and makes their tasks running under one new lease.
 from_times and from_ids are the cursor of each bucket, 0 to 4 (''-infinity'' and 0 sweep from the left edge). careful steps
 over tasks that somebody else holds. suspect takes one task from the lane of suspects and nothing else.
+about holds correlation, tenant, metadata and traceparent, those that are not null; itself null without any.
 The last row (kind is null) is the batch''s footer: id is the lease; args holds took (tickets consumed: 0 means empty),
 reached ([bucket, run_at, id] of the last ticket per bucket), started_at, xmin (of the snapshot) and next_in_ms (when empty: the next due).
 Locks tickets and tasks until commit; READ COMMITTED and one call per transaction.
@@ -857,6 +977,14 @@ CREATE TABLE millrace.tasks (
     args jsonb DEFAULT '{}'::jsonb NOT NULL,
     result jsonb,
     errors jsonb,
+    expires_at timestamp with time zone,
+    reason text,
+    correlation text,
+    tenant text,
+    tags text[],
+    metadata jsonb,
+    traceparent text,
+    unique_key text,
     CONSTRAINT tasks_in_range CHECK ((((priority >= 0) AND (priority <= 100)) AND ((attempt >= 0) AND (attempt <= max_attempts)) AND ((max_attempts >= 1) AND (max_attempts <= 1000)) AND (kind <> ''::text) AND (queue <> ''::text) AND ((dead_at IS NULL) OR (status = 'failed'::millrace.status))))
 )
 WITH (fillfactor='28');
@@ -904,6 +1032,48 @@ COMMENT ON COLUMN millrace.tasks.backoff IS 'Retry policy, as backoff_check() de
 COMMENT ON COLUMN millrace.tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
 
 --
+-- Name: COLUMN tasks.expires_at; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.expires_at IS 'If no attempt has begun by then, none will: the task is cancelled with the reason expired.';
+
+--
+-- Name: COLUMN tasks.reason; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.reason IS 'Why it was cancelled: expired; null if somebody cancelled it.';
+
+--
+-- Name: COLUMN tasks.correlation; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.correlation IS 'Ties together what belongs together; tasks that its handler enqueues inherit it.';
+
+--
+-- Name: COLUMN tasks.tenant; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.tenant IS 'The customer or user that it is for.';
+
+--
+-- Name: COLUMN tasks.metadata; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.metadata IS 'Texts by name, for handlers and people.';
+
+--
+-- Name: COLUMN tasks.traceparent; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.traceparent IS 'W3C trace context of whoever enqueued it.';
+
+--
+-- Name: COLUMN tasks.unique_key; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.unique_key IS 'Under which key it is unique while it is live (task_keys); set at enqueue only.';
+
+--
 -- Name: drop_ticket(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -942,10 +1112,10 @@ END $$;
 COMMENT ON FUNCTION millrace.end_wait(task bigint, wait bigint) IS 'For whoever waited: forgets the wait. Locks its row.';
 
 --
--- Name: enqueue(text, jsonb, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+-- Name: enqueue(text, jsonb, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true) RETURNS bigint
+CREATE FUNCTION millrace.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
@@ -957,10 +1127,17 @@ DECLARE
 BEGIN
   -- What is plainly good is told by one expression; a call of the checks costs more than the inserts' planning.
   IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(queue) BETWEEN 1 AND 128 AND priority BETWEEN 0 AND 100
-      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout) = 4
+      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout, expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) = 11
       AND jsonb_typeof(args) = 'object' AND octet_length(args::text) <= 256) IS NOT TRUE THEN
     PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
     PERFORM args_check(args);
+    IF num_nonnulls(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) > 0 THEN
+      PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
+      task := nextval('tasks_id_seq');
+      PERFORM add_task(task, kind, args, queue, priority, coalesce(run_at, clock() + delay, clock()), max_attempts, backoff, timeout, wake,
+                       coalesce(expires_at, clock() + expires_in), correlation, tenant, tags, metadata, traceparent);
+      RETURN task;
+    END IF;
   END IF;
   due := coalesce(run_at, clock() + delay, clock());
   INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
@@ -978,16 +1155,16 @@ BEGIN
 END $$;
 
 --
--- Name: FUNCTION enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean) IS 'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Errors: 22023.';
+COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
 
 --
--- Name: enqueue_many(text, jsonb[], text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+-- Name: enqueue_many(text, jsonb[], text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true) RETURNS bigint[]
+CREATE FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint[]
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
@@ -997,21 +1174,27 @@ DECLARE
   tasks bigint[];
 BEGIN
   PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
   -- Most args are plainly good; only the others are worth a call each.
   PERFORM args_check(a) FROM unnest(args) a
   WHERE (jsonb_typeof(a) = 'object' AND octet_length(a::text) <= 256) IS NOT TRUE
      OR octet_length(a::text) > (SELECT s.args_bytes_max FROM settings s);
   due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
+  expires_at := coalesce(expires_at, clock() + expires_in);
   WITH added AS (
-    INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
+    INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args,
+                            expires_at, correlation, tenant, tags, metadata, traceparent)
     SELECT kind, queue, CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END::status, priority, due,
-           max_attempts, timeout, backoff, a
+           max_attempts, timeout, backoff, a, expires_at, correlation, tenant, tags, metadata, traceparent
     FROM unnest(args) a
     RETURNING t.id, t.ctid),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
   SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
+  IF expires_at IS NOT NULL THEN
+    INSERT INTO expiries (expires_at, task) SELECT expires_at, a.id FROM unnest(tasks) AS a (id);
+  END IF;
   IF wake AND cardinality(tasks) > 0 THEN
     PERFORM wake(queue, due);
   END IF;
@@ -1019,10 +1202,93 @@ BEGIN
 END $$;
 
 --
--- Name: FUNCTION enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean) IS 'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
+COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
+
+--
+-- Name: enqueue_once(text, jsonb, text, interval, text, text[], interval, interval, interval, interval, boolean, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.enqueue_once(kind text, args jsonb DEFAULT '{}'::jsonb, key text DEFAULT NULL::text, key_for interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, unique_by text[] DEFAULT NULL::text[], unique_for interval DEFAULT NULL::interval, debounce interval DEFAULT NULL::interval, debounce_max interval DEFAULT NULL::interval, throttle interval DEFAULT NULL::interval, replace boolean DEFAULT false, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS millrace.enqueued
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  made     bigint;
+  holder   bigint;
+  scope    text;
+  identity text;
+  due      timestamptz;
+  answer   enqueued;
+BEGIN
+  PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
+  PERFORM about_check(expires_at, expires_in, correlation, tenant, tags, metadata, traceparent);
+  PERFORM keys_check(key, key_for, unique_key, unique_by, unique_for, debounce, debounce_max, throttle, replace, run_at, delay);
+  PERFORM args_check(args);
+  made := nextval('tasks_id_seq');
+  due := coalesce(run_at, clock() + coalesce(delay, debounce), clock());
+  expires_at := coalesce(expires_at, clock() + expires_in);
+  scope := CASE WHEN debounce IS NOT NULL THEN 'debounce' WHEN throttle IS NOT NULL THEN 'throttle'
+                WHEN num_nonnulls(unique_key, unique_by) > 0 THEN 'unique' END;
+  answer := (made, NULL, true, false);
+
+  -- The idempotency key first, always: so no two calls can wait for each other.
+  IF key IS NOT NULL THEN
+    SELECT k.holder, k.status INTO answer.id, answer.status
+    FROM take_key(kind, 'key', key, made, clock() + coalesce(key_for, interval '24 hours'), lock => false) k;
+    answer.created := answer.id = made;
+  END IF;
+  IF answer.created AND scope IS NOT NULL THEN
+    identity := identity_of(unique_key, unique_by, args);
+    SELECT k.holder, k.status INTO holder, answer.status
+    FROM take_key(kind, scope, identity, made, coalesce(clock() + coalesce(unique_for, throttle), '-infinity'), lock => replace OR debounce IS NOT NULL) k;
+    -- It may start, or end, while this waits for its ticket: then look again. The key's row is locked, so it leads nowhere else meanwhile.
+    FOR try IN 1..5 LOOP
+      EXIT WHEN holder = made OR NOT (replace OR debounce IS NOT NULL);
+      answer.replaced := replace_task(
+        holder, args, queue, priority, due, CASE WHEN debounce IS NOT NULL THEN coalesce(debounce_max, debounce * 10) END, max_attempts, backoff,
+        timeout, wake, expires_at, correlation, tenant, tags, metadata, traceparent);
+      EXIT WHEN answer.replaced;
+      SELECT h.task, h.status INTO holder, answer.status FROM holder_of(kind, scope, identity) h;
+      EXIT WHEN answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled');
+      IF holder IS NULL THEN
+        -- What is new needs a run of its own.
+        UPDATE task_keys k SET task = made, until = coalesce(clock() + unique_for, '-infinity')
+        WHERE k.kind = enqueue_once.kind AND k.scope = scope AND k.key = identity;
+        holder := made;
+      ELSIF try = 5 THEN
+        RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be replaced; try again', holder);
+      END IF;
+    END LOOP;
+    IF holder <> made THEN
+      answer.id := holder;
+      answer.created := false;
+      IF key IS NOT NULL THEN
+        UPDATE task_keys k SET task = holder WHERE k.kind = enqueue_once.kind AND k.scope = 'key' AND k.key = enqueue_once.key;
+      END IF;
+    END IF;
+  END IF;
+  IF answer.created THEN
+    answer.status := add_task(made, kind, args, queue, priority, due, max_attempts, backoff, timeout, wake, expires_at, correlation, tenant, tags,
+                              metadata, traceparent, CASE WHEN scope = 'unique' THEN identity END);
+  ELSIF answer.replaced THEN
+    SELECT t.status INTO answer.status FROM tasks t WHERE t.id = answer.id;
+  END IF;
+  RETURN answer;
+END $$;
+
+--
+-- Name: FUNCTION enqueue_once(kind text, args jsonb, key text, key_for interval, unique_key text, unique_by text[], unique_for interval, debounce interval, debounce_max interval, throttle interval, replace boolean, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.enqueue_once(kind text, args jsonb, key text, key_for interval, unique_key text, unique_by text[], unique_for interval, debounce interval, debounce_max interval, throttle interval, replace boolean, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds a task in the caller''s transaction unless its key leads to one already; the answer tells which task, and whether this call made it. key: idempotency key, for key_for
+(24 hours), also after the task ended. unique_key, or unique_by (fields of args; empty: all), says what is the same: one of these while it is live, and for unique_for if
+given; with replace a task not yet started gets these args and options. throttle: the first within this time. debounce: while it has not started, the newest replaces it and it
+runs so long from now, at most debounce_max (ten times as long) after the first. Without unique_key and unique_by these two concern the kind as a whole.
+The others as in enqueue(). Anyone who may write tasks may call it. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.';
 
 --
 -- Name: schedules; Type: TABLE; Schema: millrace; Owner: -
@@ -1122,6 +1388,102 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.enqueue_tick(schedule millrace.schedules, tick timestamp with time zone) IS 'Private: adds the task of a tick; {{tick}} in its args becomes the tick''s time in UTC. Errors: those of enqueue().';
+
+--
+-- Name: expire_claimed(bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.expire_claimed(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+  expired bigint[];
+BEGIN
+  WITH ended AS (
+    UPDATE tasks t SET status = 'cancelled', reason = 'expired', finished_at = clock()
+    WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock()
+    RETURNING t.id)
+  SELECT array_agg(e.id) INTO expired FROM ended e;
+  IF expired IS NOT NULL THEN
+    PERFORM tell_waits(expired);
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION expire_claimed(ids bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.expire_claimed(ids bigint[]) IS 'Private: cancels those of these tasks whose time to start is over, their tickets being gone. Locks their rows.';
+
+--
+-- Name: expire_task(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.expire_task(task bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one tasks;
+BEGIN
+  SELECT * INTO one FROM tasks t
+  WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+  IF FOUND THEN
+    PERFORM drop_ticket(one);
+    PERFORM expire_claimed(ARRAY[one.id]);
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION expire_task(task bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.expire_task(task bigint) IS 'Private: cancels a task whose time to start is over, unless a claim is first. Waits for that claim. Locks its ticket, then its row.';
+
+--
+-- Name: expire_tasks(integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+  ids  bigint[];
+  tids tid[];
+BEGIN
+  -- What a claim, or a person, has in its hands is left to it.
+  SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
+    SELECT t.id, k.ctid AS tid
+    FROM expiries e JOIN tasks t ON t.id = e.task
+         JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+    WHERE e.expires_at <= clock() AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
+    ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE OF k, t SKIP LOCKED) d;
+  IF ids IS NOT NULL THEN
+    DELETE FROM tickets k WHERE k.ctid = ANY (tids);
+    PERFORM expire_claimed(ids);
+  END IF;
+  -- A task that began and was given back has no row any more: its claim looks at the time.
+  DELETE FROM expiries e WHERE (e.expires_at, e.task) IN (
+    SELECT o.expires_at, o.task FROM expiries o
+    WHERE o.expires_at <= clock()
+      AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock())
+    ORDER BY o.expires_at, o.task LIMIT most FOR UPDATE SKIP LOCKED);
+  RETURN coalesce(cardinality(ids), 0);
+END $$;
+
+--
+-- Name: FUNCTION expire_tasks(most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.expire_tasks(most integer) IS 'Private, for workers, in turn: cancels up to so many tasks whose time to start is over, and returns how many. Any number may run at once.
+Locks their tickets and rows (SKIP LOCKED).';
 
 --
 -- Name: fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1405,6 +1767,168 @@ END $$;
 COMMENT ON FUNCTION millrace.heartbeat(worker uuid, named bigint[]) IS 'Private, for workers: keeps a worker present. named are the leases it knows; its own leases older than lease_ttl that it does not name are given back.
 Returns whether it is still registered (if not, all its leases are lost: register again), which named leases are gone, which of its running tasks somebody
 asked to cancel, and which of its queues have suspects waiting. Locks the worker''s row, then what it gives back.';
+
+--
+-- Name: holder_of(text, text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.holder_of(kind text, scope text, key text, OUT task bigint, OUT status millrace.status) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+  -- Both by one snapshot: an answer that names a live task must not show its end, and the other way round.
+  SELECT k.task, t.status FROM task_keys k LEFT JOIN tasks t ON t.id = k.task
+  WHERE k.kind = holder_of.kind AND k.scope = holder_of.scope AND k.key = holder_of.key AND key_holds(k)
+$$;
+
+--
+-- Name: FUNCTION holder_of(kind text, scope text, key text, OUT task bigint, OUT status millrace.status); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.holder_of(kind text, scope text, key text, OUT task bigint, OUT status millrace.status) IS 'Private: the task that a key leads to, if it holds, and its status (null if its row is gone). Locks nothing.';
+
+--
+-- Name: identity_of(text, text[], jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.identity_of(unique_key text, unique_by text[], args jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  -- jsonb prints its fields in one order. A field that is missing is left out, so that it differs from null.
+  SELECT CASE
+    WHEN unique_key IS NOT NULL THEN 'text ' || unique_key
+    WHEN unique_by IS NULL THEN 'kind'
+    WHEN cardinality(unique_by) = 0 THEN 'args ' || encode(sha256(convert_to(args::text, 'UTF8')), 'hex')
+    ELSE 'by ' || encode(sha256(convert_to(to_jsonb(ARRAY(SELECT DISTINCT f FROM unnest(unique_by) f ORDER BY f))::text || (
+           SELECT coalesce(jsonb_object_agg(f, args -> f), '{}')::text FROM unnest(unique_by) f WHERE args ? f), 'UTF8')), 'hex') END
+$$;
+
+--
+-- Name: FUNCTION identity_of(unique_key text, unique_by text[], args jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.identity_of(unique_key text, unique_by text[], args jsonb) IS 'Private: the key that tells the same from another: the text itself, or a hash of the chosen args. Locks nothing.';
+
+--
+-- Name: task_keys; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.task_keys (
+    kind text NOT NULL,
+    scope text NOT NULL,
+    key text NOT NULL,
+    task bigint NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT task_keys_scope_check CHECK ((scope = ANY (ARRAY['key'::text, 'unique'::text, 'throttle'::text, 'debounce'::text])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.05');
+
+--
+-- Name: TABLE task_keys; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.task_keys IS 'Private. Which task a key leads to. One that no longer holds (key_holds) is taken by the next enqueue, or tidied away.';
+
+--
+-- Name: COLUMN task_keys.scope; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.task_keys.scope IS 'key: idempotency key; unique, throttle, debounce: of an identity given as text, or by chosen args.';
+
+--
+-- Name: COLUMN task_keys.until; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.task_keys.until IS 'Holds until then, whatever becomes of its task; -infinity: while its task is live.';
+
+--
+-- Name: key_holds(millrace.task_keys); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.key_holds(held millrace.task_keys) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+  SELECT CASE held.scope
+    WHEN 'debounce' THEN EXISTS (
+      SELECT FROM tasks t WHERE t.id = held.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND (t.expires_at <= clock()) IS NOT TRUE)
+    WHEN 'unique' THEN held.until > clock() OR EXISTS (
+      SELECT FROM tasks t WHERE t.id = held.task AND t.status NOT IN ('completed', 'failed', 'cancelled')
+        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE)
+    ELSE held.until > clock() END
+$$;
+
+--
+-- Name: FUNCTION key_holds(held millrace.task_keys); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.key_holds(held millrace.task_keys) IS 'Private: whether a key leads to a task that counts. After waiting for the key''s row, ask in a statement of its own: only that sees the task as it is then. Locks nothing.';
+
+--
+-- Name: keys_check(text, interval, text, text[], interval, interval, interval, interval, boolean, timestamp with time zone, interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.keys_check(key text, key_for interval, unique_key text, unique_by text[], unique_for interval, debounce interval, debounce_max interval, throttle interval, replace boolean, run_at timestamp with time zone, delay interval) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one record;
+BEGIN
+  IF octet_length(key) NOT BETWEEN 1 AND 256 THEN
+    PERFORM refuse('key', format('has %s bytes; allowed are 1 to 256', octet_length(key)));
+  END IF;
+  IF key_for IS NOT NULL AND key IS NULL THEN
+    PERFORM refuse('key_for', 'needs a key');
+  END IF;
+  IF octet_length(unique_key) NOT BETWEEN 1 AND 256 THEN
+    PERFORM refuse('unique_key', format('has %s bytes; allowed are 1 to 256', octet_length(unique_key)));
+  END IF;
+  IF unique_by IS NOT NULL THEN
+    IF unique_key IS NOT NULL THEN
+      PERFORM refuse('unique_by', 'cannot be given together with unique_key');
+    END IF;
+    IF coalesce(array_ndims(unique_by), 1) <> 1 OR cardinality(unique_by) > 16 THEN
+      PERFORM refuse('unique_by', format('has %s elements; allowed are at most 16, in one dimension', cardinality(unique_by)));
+    END IF;
+    IF EXISTS (SELECT FROM unnest(unique_by) AS f (name) WHERE (octet_length(f.name) BETWEEN 1 AND 128) IS NOT TRUE) THEN
+      PERFORM refuse('unique_by', 'holds a field that is null, or has not 1 to 128 bytes');
+    END IF;
+  END IF;
+  FOR one IN
+    SELECT * FROM (VALUES ('key_for', key_for, interval '3650 days'), ('unique_for', unique_for, interval '3650 days'), ('debounce', debounce, interval '30 days'),
+                          ('debounce_max', debounce_max, interval '365 days'), ('throttle', throttle, interval '3650 days')) AS v (name, given, most)
+  LOOP
+    IF one.given NOT BETWEEN interval '1 millisecond' AND one.most THEN
+      PERFORM refuse(one.name, format('is %s; allowed is 1 millisecond to %s', one.given, one.most));
+    END IF;
+  END LOOP;
+  IF num_nonnulls(unique_for, debounce, throttle) > 1 THEN
+    PERFORM refuse(CASE WHEN throttle IS NULL THEN 'debounce' ELSE 'throttle' END, 'cannot be given together with another of unique_for, debounce and throttle');
+  END IF;
+  IF unique_for IS NOT NULL AND num_nulls(unique_key, unique_by) = 2 THEN
+    PERFORM refuse('unique_for', 'needs unique_key or unique_by');
+  END IF;
+  IF debounce_max IS NOT NULL AND (debounce_max >= debounce) IS NOT TRUE THEN
+    PERFORM refuse('debounce_max', 'needs debounce, and cannot be shorter than it');
+  END IF;
+  IF debounce IS NOT NULL AND num_nonnulls(run_at, delay) > 0 THEN
+    PERFORM refuse('debounce', 'cannot be given together with run_at or delay: it says when the task runs');
+  END IF;
+  IF replace IS NULL OR replace AND (num_nulls(unique_key, unique_by) = 2 OR num_nonnulls(debounce, throttle) > 0) THEN
+    PERFORM refuse('replace', 'needs unique_key or unique_by, and neither debounce nor throttle');
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION keys_check(key text, key_for interval, unique_key text, unique_by text[], unique_for interval, debounce interval, debounce_max interval, throttle interval, replace boolean, run_at timestamp with time zone, delay interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.keys_check(key text, key_for interval, unique_key text, unique_by text[], unique_for interval, debounce interval, debounce_max interval, throttle interval, replace boolean, run_at timestamp with time zone, delay interval) IS 'Private. Refuses (22023) keys of an enqueue that are out of range, or cannot be given together. Locks nothing.';
 
 --
 -- Name: latest_ticks(millrace.schedules, timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2149,6 +2673,55 @@ END $$;
 COMMENT ON FUNCTION millrace.renew_wait(task bigint, wait bigint) IS 'For whoever waits: prolongs a wait to a minute from now; false if it has been tidied away, then begin again. Locks its row.';
 
 --
+-- Name: replace_task(bigint, jsonb, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.replace_task(task bigint, args jsonb, queue text, priority integer, due timestamp with time zone, longest interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  old   tasks;
+  moved timestamptz;
+  hint  tid;
+BEGIN
+  FOR try IN 1..5 LOOP
+    SELECT * INTO old FROM tasks t WHERE t.id = replace_task.task;
+    IF NOT FOUND OR old.status NOT IN ('pending', 'scheduled') OR old.attempt > 0 THEN
+      RETURN false;
+    END IF;
+    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then.
+    PERFORM drop_ticket(old);
+    moved := CASE WHEN longest IS NULL THEN due ELSE least(due, greatest(old.created_at + longest, old.run_at)) END;
+    UPDATE tasks t
+    SET args = replace_task.args, queue = replace_task.queue, priority = replace_task.priority, run_at = moved,
+        status = CASE WHEN moved > clock() THEN 'scheduled' ELSE 'pending' END::status,
+        max_attempts = replace_task.max_attempts, backoff = replace_task.backoff, timeout = replace_task.timeout,
+        expires_at = replace_task.expires_at, correlation = replace_task.correlation, tenant = replace_task.tenant,
+        tags = replace_task.tags, metadata = replace_task.metadata, traceparent = replace_task.traceparent
+    WHERE t.id = old.id AND t.status = old.status AND t.attempt = 0 AND t.run_at = old.run_at
+    RETURNING t.ctid INTO hint;
+    CONTINUE WHEN NOT FOUND;
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, moved, old.id, hint);
+    IF expires_at IS NOT NULL THEN
+      INSERT INTO expiries (expires_at, task) VALUES (expires_at, old.id) ON CONFLICT DO NOTHING;
+    END IF;
+    IF wake THEN
+      PERFORM wake(queue, moved);
+    END IF;
+    RETURN true;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be replaced; try again', task);
+END $$;
+
+--
+-- Name: FUNCTION replace_task(task bigint, args jsonb, queue text, priority integer, due timestamp with time zone, longest interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.replace_task(task bigint, args jsonb, queue text, priority integer, due timestamp with time zone, longest interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Private: gives a task that has not started new args and options; false if it has. Not later than longest after it was made, or than it was to run
+(null: at due). The caller has locked its key. Waits for a claim that takes it. Locks its ticket, then its row. Errors: 55P03.';
+
+--
 -- Name: rescue(integer); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2235,6 +2808,31 @@ END $$;
 COMMENT ON FUNCTION millrace.resume_schedule(name text) IS 'Lets a paused schedule go on with its first tick after now, which is returned. Harmless if it is not paused. Locks its row. Errors: MR002, 55P03.';
 
 --
+-- Name: retake_key(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.retake_key(task millrace.tasks) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  holder bigint;
+BEGIN
+  SELECT k.holder INTO holder FROM take_key(task.kind, 'unique', task.unique_key, task.id, '-infinity', lock => true) k;
+  IF holder <> task.id AND EXISTS (SELECT FROM tasks t WHERE t.id = holder AND t.status NOT IN ('completed', 'failed', 'cancelled')) THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s cannot be retried: task %s has its unique key and is live', task.id, holder);
+  END IF;
+  -- Written even if nothing changes, so that an enqueue with an older snapshot is refused.
+  UPDATE task_keys k SET task = retake_key.task.id WHERE k.kind = retake_key.task.kind AND k.scope = 'unique' AND k.key = retake_key.task.unique_key;
+END $$;
+
+--
+-- Name: FUNCTION retake_key(task millrace.tasks); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.retake_key(task millrace.tasks) IS 'Private: gives an ended task its unique key back, before it is made live again. Locks the key''s row. Errors: MR003 another task has it and is live.';
+
+--
 -- Name: retry(bigint); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2246,6 +2844,11 @@ CREATE FUNCTION millrace.retry(id bigint) RETURNS millrace.status
 DECLARE
   task tasks;
 BEGIN
+  -- Key before task: what was unique has to be so again, or stay dead.
+  SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
+  IF task.unique_key IS NOT NULL AND task.status IN ('failed', 'cancelled') THEN
+    PERFORM retake_key(task);
+  END IF;
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', retry.id);
@@ -2253,7 +2856,8 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
   END IF;
   DELETE FROM cancel_requests c WHERE c.task = retry.id;
-  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL
+  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
+         expires_at = NULL, reason = NULL
   WHERE t.id = retry.id RETURNING * INTO task;
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
   SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = retry.id;
@@ -2265,8 +2869,9 @@ END $$;
 -- Name: FUNCTION retry(id bigint); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.retry(id bigint) IS 'Revives a failed or cancelled task with a new budget of attempts; its error history stays. Returns ''pending''.
-Anyone who may write tasks may call it. Locks its row. Errors: MR002, MR003 (any other state), 55P03.';
+COMMENT ON FUNCTION millrace.retry(id bigint) IS 'Revives a failed or cancelled task with a new budget of attempts; its error history stays, its expires_at does not. Returns ''pending''.
+Anyone who may write tasks may call it. Locks its unique key, if it has one, then its row. Errors: MR002, MR003 (any other state, or
+another task with its unique key is live), 55P03.';
 
 --
 -- Name: retry_delay(jsonb, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2470,6 +3075,56 @@ $$;
 COMMENT ON FUNCTION millrace.stats() IS 'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
 
 --
+-- Name: take_key(text, text, text, bigint, timestamp with time zone, boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.take_key(kind text, scope text, key text, task bigint, until timestamp with time zone, lock boolean, OUT holder bigint, OUT status millrace.status) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+  left_over bigint;
+BEGIN
+  LOOP
+    -- 1. The answer that needs no lock.
+    IF NOT lock THEN
+      SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+      EXIT WHEN holder IS NOT NULL;
+    END IF;
+    -- 2. The primary key decides; a second one waits here for the first one's commit or rollback.
+    INSERT INTO task_keys (kind, scope, key, task, until) VALUES (kind, scope, key, task, until) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+      holder := task;
+      EXIT;
+    END IF;
+    -- 3. Lock it, then judge it in a statement of its own.
+    SELECT k.task INTO left_over FROM task_keys k WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key FOR UPDATE;
+    CONTINUE WHEN NOT FOUND;  -- tidied away meanwhile
+    SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+    EXIT WHEN holder IS NOT NULL;
+    IF scope = 'unique' THEN
+      -- Live all the same, if it is one whose time to start is over: that has to be on record first, and a claim may win.
+      PERFORM expire_task(left_over);
+      SELECT h.task, h.status INTO holder, status FROM holder_of(kind, scope, key) h;
+      EXIT WHEN holder IS NOT NULL;
+    END IF;
+    UPDATE task_keys k SET task = take_key.task, until = take_key.until
+    WHERE k.kind = take_key.kind AND k.scope = take_key.scope AND k.key = take_key.key;
+    holder := task;
+    EXIT;
+  END LOOP;
+END $$;
+
+--
+-- Name: FUNCTION take_key(kind text, scope text, key text, task bigint, until timestamp with time zone, lock boolean, OUT holder bigint, OUT status millrace.status); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.take_key(kind text, scope text, key text, task bigint, until timestamp with time zone, lock boolean, OUT holder bigint, OUT status millrace.status) IS 'Private: makes a key lead to this task, unless it holds already; returns the task that it leads to, and its status if that is another. lock: the row is
+locked in any case. Waits for a transaction that has inserted or locked it. Locks the key''s row if it writes it. Errors: 40001 above READ COMMITTED.';
+
+--
 -- Name: task_channel(bigint); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2651,6 +3306,40 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+
+--
+-- Name: tidy_keys(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.tidy_keys(from_block bigint DEFAULT 0, blocks integer DEFAULT 128) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+DECLARE
+  pages CONSTANT bigint := pg_relation_size('task_keys') / current_setting('block_size')::integer;
+  locked tid[];
+BEGIN
+  IF from_block >= pages THEN
+    RETURN 0;
+  END IF;
+  -- Lock those that seem left over, then look again: one of them may have been taken for a task that this statement cannot see.
+  SELECT array_agg(o.tid) INTO locked FROM (
+    SELECT k.ctid AS tid FROM task_keys k
+    WHERE k.ctid >= format('(%s,0)', from_block)::tid AND k.ctid < format('(%s,0)', least(from_block + blocks, 4294967295))::tid
+      AND k.until <= clock() AND NOT key_holds(k) FOR UPDATE SKIP LOCKED) o;
+  IF locked IS NOT NULL THEN
+    DELETE FROM task_keys k WHERE k.ctid = ANY (locked) AND k.until <= clock() AND NOT key_holds(k);
+  END IF;
+  RETURN CASE WHEN from_block + blocks < pages THEN from_block + blocks ELSE 0 END;
+END $$;
+
+--
+-- Name: FUNCTION tidy_keys(from_block bigint, blocks integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.tidy_keys(from_block bigint, blocks integer) IS 'Private, for workers, in turn: removes keys that no longer hold from so many pages of task_keys, from this one on, and returns where to go on, 0 to begin anew.
+Locks the rows it deletes (SKIP LOCKED).';
 
 --
 -- Name: tidy_reports(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2917,6 +3606,22 @@ CREATE VIEW millrace.dead_letters AS
 --
 
 COMMENT ON VIEW millrace.dead_letters IS 'Failed tasks: out of attempts, or failed for good.';
+
+--
+-- Name: expiries; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.expiries (
+    expires_at timestamp with time zone NOT NULL,
+    task bigint NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02');
+
+--
+-- Name: TABLE expiries; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
 
 --
 -- Name: leases; Type: TABLE; Schema: millrace; Owner: -
@@ -3331,6 +4036,13 @@ ALTER TABLE ONLY millrace.cancel_requests
     ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (task);
 
 --
+-- Name: expiries expiries_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.expiries
+    ADD CONSTRAINT expiries_pkey PRIMARY KEY (expires_at, task);
+
+--
 -- Name: leases leases_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 --
 
@@ -3387,6 +4099,13 @@ ALTER TABLE ONLY millrace.settings
     ADD CONSTRAINT settings_pkey PRIMARY KEY (singleton);
 
 --
+-- Name: task_keys task_keys_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.task_keys
+    ADD CONSTRAINT task_keys_pkey PRIMARY KEY (kind, scope, key);
+
+--
 -- Name: task_stats task_stats_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 --
 
@@ -3428,10 +4147,28 @@ ALTER TABLE ONLY millrace.workers
 CREATE INDEX schedules_due ON millrace.schedules USING btree (next_at) WHERE (next_at IS NOT NULL);
 
 --
+-- Name: tasks_correlation; Type: INDEX; Schema: millrace; Owner: -
+--
+
+CREATE INDEX tasks_correlation ON millrace.tasks USING btree (correlation, id) WHERE (correlation IS NOT NULL);
+
+--
 -- Name: tasks_dead; Type: INDEX; Schema: millrace; Owner: -
 --
 
 CREATE INDEX tasks_dead ON millrace.tasks USING btree (dead_at) WHERE (dead_at IS NOT NULL);
+
+--
+-- Name: tasks_tags; Type: INDEX; Schema: millrace; Owner: -
+--
+
+CREATE INDEX tasks_tags ON millrace.tasks USING gin (tags) WHERE (tags IS NOT NULL);
+
+--
+-- Name: tasks_tenant; Type: INDEX; Schema: millrace; Owner: -
+--
+
+CREATE INDEX tasks_tenant ON millrace.tasks USING btree (tenant, id) WHERE (tenant IS NOT NULL);
 
 --
 -- Name: tickets_claim; Type: INDEX; Schema: millrace; Owner: -
