@@ -126,7 +126,7 @@ TEST_CASE("everything that can be said comes back with the task's row, and finds
   CHECK(house.client.list({.tags = {"ü"}}).size() == 4);
   CHECK(house.client.list({.tags = {"ü", "a,b"}}).size() == 3);
   CHECK(house.client.list({.tags = {"none"}}).empty());
-  CHECK_THROWS_AS(house.client.list({.tags = {""}}), InvalidArgument);
+  CHECK_THROWS_AS(static_cast<void>(house.client.list({.tags = {""}})), InvalidArgument);
 }
 
 TEST_CASE("each key through the client, and within a transaction that rolls back") {
