@@ -15,7 +15,6 @@ using namespace millrace;
 using namespace millrace::test;
 
 namespace millrace::test {
-namespace {
 
 struct Refresh {
   std::int64_t user = 0;
@@ -23,9 +22,10 @@ struct Refresh {
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Refresh, user, why)
 
+namespace {
 constexpr const char* trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+}
 
-}  // namespace
 }  // namespace millrace::test
 
 TEST_CASE("the library refuses by name what is out of range, before it sends") {
