@@ -32,6 +32,7 @@ std::vector<Migration> migrations_under_test() {
       replace(one.up, "t.status = 'running' AND t.lease = u.lease AND t.worker = complete.worker", "t.status = 'running'");
     }
     if (rule == "rule11" && one.name == "workers") replace(one.up, "AND l.id <> ALL (named)", "AND false");
+    if (rule == "keys" && one.name == "keys") replace(one.up, "EXIT WHEN holder IS NOT NULL;", "EXIT WHEN false;");
     if (rule == "rule23" && one.name == "schedules") {
       replace(one.up, "greatest(clock(), old.last_tick)", "clock()");
       replace(one.up, "greatest(clock(), one.last_tick)", "clock()");
