@@ -67,6 +67,22 @@ struct Connection::Impl {
   Impl(Impl&&) = delete;
   Impl& operator=(Impl&&) = delete;
 
+  // The exception that is being handled, as one of ours; remembers if it says that the session is lost.
+  [[noreturn]] void rethrow() {
+    try {
+      rethrow_translated(schema);
+    } catch (const ConnectionError&) {
+      lost = true;
+      throw;
+    } catch (const OutcomeUnknown&) {
+      lost = true;
+      throw;
+    } catch (const Error&) {
+      if (!link.is_open()) lost = true;
+      throw;
+    }
+  }
+
   // Those that came while a statement was executed too: libpqxx hands them to the ears after each.
   int take_notifications() {
     link.get_notifs();
@@ -135,12 +151,8 @@ Connection::~Connection() = default;
 Result Connection::run(const std::string& sql, const Params& params) {
   try {
     return Result(std::make_shared<const pqxx::result>(impl_->execute(sql, params)));
-  } catch (const pqxx::broken_connection&) {
-    impl_->lost = true;
-    rethrow_translated(impl_->schema);
   } catch (const std::exception&) {
-    if (!impl_->link.is_open()) impl_->lost = true;
-    rethrow_translated(impl_->schema);
+    impl_->rethrow();
   }
 }
 
@@ -148,12 +160,8 @@ Result Connection::script(const std::string& sql) {
   try {
     pqxx::nontransaction work(impl_->link);
     return Result(std::make_shared<const pqxx::result>(work.exec(sql)));
-  } catch (const pqxx::broken_connection&) {
-    impl_->lost = true;
-    rethrow_translated(impl_->schema);
   } catch (const std::exception&) {
-    if (!impl_->link.is_open()) impl_->lost = true;
-    rethrow_translated(impl_->schema);
+    impl_->rethrow();
   }
 }
 
@@ -163,8 +171,7 @@ void Connection::listen(std::string_view channel) {
     // libpqxx does not say that the connection broke while it told the server.
     if (!impl_->link.is_open()) throw pqxx::broken_connection("the connection to the database was lost");
   } catch (const std::exception&) {
-    if (!impl_->link.is_open()) impl_->lost = true;
-    rethrow_translated(impl_->schema);
+    impl_->rethrow();
   }
 }
 

@@ -18,7 +18,9 @@ std::string primary_message(std::string_view server_message) {
 
 void throw_for(std::string_view server_message, std::string_view sqlstate, std::string_view schema) {
   const std::string message = primary_message(server_message);
-  if (sqlstate.starts_with("08") || sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" || sqlstate == "53300") {
+  // What has no SQLSTATE is not the server's answer: there was none.
+  if (sqlstate.empty() || sqlstate.starts_with("08") || sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
+      sqlstate == "53300") {
     throw ConnectionError(message);
   }
   if (schema.empty()) throw DatabaseError(message, std::string(sqlstate));
@@ -59,7 +61,8 @@ void rethrow_translated(std::string_view schema) {
     const std::string message = primary_message(e.what());
     throw ConnectionError(message.empty() ? "the connection to the database was lost" : message);
   } catch (const pqxx::failure& e) {
-    throw DatabaseError(primary_message(e.what()), "");
+    // The driver could not speak to the server, such as "Could not obtain client encoding: not connected".
+    throw ConnectionError(primary_message(e.what()));
   }
 }
 

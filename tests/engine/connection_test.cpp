@@ -1,7 +1,11 @@
 // The connection that everything else uses.
+#include "postgres/errors.hpp"
 #include "support/schema.hpp"
 
+#include <millrace/error.hpp>
+
 #include <doctest/doctest.h>
+#include <pqxx/pqxx>
 
 using namespace std::chrono_literals;
 using namespace millrace::test;
@@ -24,4 +28,19 @@ TEST_CASE("a notification that comes while a statement is executed is not lost")
   schema.connection().script("NOTIFY one");
   for (int i = 0; i < 10; ++i) ears->run("SELECT pg_sleep(0.001)");
   CHECK(ears->wait(0ms) == 0);
+}
+
+TEST_CASE("what is no answer of the server is a lost connection, whatever the driver calls it") {
+  const auto translated = [](const auto& exception) {
+    try {
+      throw exception;
+    } catch (const std::exception&) {
+      millrace::postgres::rethrow_translated();
+    }
+  };
+  CHECK_THROWS_AS(translated(pqxx::sql_error("server closed the connection unexpectedly", "SELECT 1")), millrace::ConnectionError);
+  CHECK_THROWS_AS(translated(pqxx::broken_connection("gone")), millrace::ConnectionError);
+  CHECK_THROWS_AS(translated(pqxx::failure("Could not obtain client encoding: not connected")), millrace::ConnectionError);
+  CHECK_THROWS_AS(translated(pqxx::in_doubt_error("COMMIT was sent")), millrace::OutcomeUnknown);
+  CHECK_THROWS_AS(translated(pqxx::sql_error("ERROR:  no", "SELECT 1", "42601")), millrace::DatabaseError);
 }

@@ -114,5 +114,10 @@ TEST_CASE("F4: a server that stops the hard way loses nothing that it acknowledg
     for (const std::int64_t id : completed) CHECK(ran.contains(id));
   }
   REQUIRE(rescued(schema));
+  INFO(schema.value(
+      "SELECT string_agg(format('%s: %s', problem, n), ', ') FROM (SELECT problem, count(*) AS n FROM doctor() GROUP BY 1) d"));
+  INFO(schema.value("SELECT string_agg(format('%s: %s', status, n), ', ') FROM (SELECT status, count(*) AS n FROM tasks GROUP BY 1) t"));
+  INFO(schema.value("SELECT string_agg(format('%s: %s', bucket, n), ', ') FROM (SELECT bucket, count(*) AS n FROM tickets GROUP BY 1) t"));
+  INFO(schema.value("SELECT string_agg(d::text, ' ') FROM (SELECT * FROM doctor() LIMIT 3) d"));
   CHECK(count(schema, "doctor()") == 0);
 }
