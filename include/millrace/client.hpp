@@ -142,7 +142,9 @@ class Client {
 
   /// The task's row, or none.
   [[nodiscard]] std::optional<TaskRecord> get(TaskId id);
-  /// Tasks, newest first. Live and failed ones are found through their own short roads, never by a scan of the history.
+  /// Tasks, newest first. Live and failed ones, and those with a tag, tenant or correlation id, are found by an index. Completed
+  /// and cancelled ones, and a kind or queue without a status, are looked for from the newest task backwards until the page is
+  /// full: where they are rare, that reads much of the history.
   [[nodiscard]] std::vector<TaskRecord> list(const TaskFilter& filter = {});
 
   /// Cancels a task: `cancelled`, or `running` if it runs and its worker was asked to stop it.
