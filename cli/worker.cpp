@@ -2,12 +2,15 @@
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
 #include "cli/exec_handler.hpp"
+#include "cli/failure.hpp"
+#include "cli/table.hpp"
 
 #include <millrace/client.hpp>
 #include <millrace/worker.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -26,6 +29,7 @@ struct Call {
   int batch = 500;
   bool no_listen = false;
   bool until_empty = false;
+  bool preflight = false;
 };
 
 WorkerQueue queue_of(const std::string& text) {
@@ -73,6 +77,23 @@ void watch_until_empty(const std::stop_token& stop, const WorkerOptions& options
   if (!stop.stop_requested()) ::kill(::getpid(), SIGTERM);
 }
 
+// Programs read their args themselves; what can be told is which kinds wait that no program here handles.
+void report(const Globals& globals, const std::vector<PreflightKind>& kinds) {
+  Table table({"KIND", "LIVE", "UNREADABLE", "HANDLER"});
+  std::string missing;
+  for (const PreflightKind& one : kinds) {
+    if (!one.handled) missing += (missing.empty() ? "" : ", ") + one.kind;
+    if (globals.json)
+      fmt::print(
+          "{}\n",
+          nlohmann::ordered_json{{"kind", one.kind}, {"live", one.live}, {"unreadable", one.unreadable}, {"handled", one.handled}}.dump());
+    else
+      table.add({one.kind, std::to_string(one.live), std::to_string(one.unreadable), one.handled ? "yes" : "no"});
+  }
+  if (!globals.json) kinds.empty() ? fmt::print("no live tasks in these queues\n") : table.print();
+  if (!missing.empty()) throw Exit{fail(1, "no handler for " + missing + "; give one with --exec, or serve other queues")};
+}
+
 void work(const Globals& globals, const Call& call) {
   const WorkerOptions options = options_of(globals, call);
   if (call.execs.empty())
@@ -84,6 +105,7 @@ void work(const Globals& globals, const Call& call) {
       throw InvalidArgument("--exec", fmt::format("is \"{}\"; allowed is KIND=COMMAND", one));
     worker.handle_raw(one.substr(0, equals), exec_handler(one.substr(equals + 1), globals.schema));
   }
+  if (call.preflight) return report(globals, worker.preflight());
   std::jthread watcher;
   if (call.until_empty) watcher = std::jthread([&](const std::stop_token& stop) { watch_until_empty(stop, options); });
   worker.run();
@@ -108,6 +130,7 @@ void add_worker(CLI::App& app, Globals& globals) {
   command->add_option("--name", call->name, "For people; default: host:pid");
   command->add_flag("--no-listen", call->no_listen, "Poll only: no LISTEN, no session state, for transaction poolers");
   command->add_flag("--until-empty", call->until_empty, "Stop when the queues have nothing left");
+  command->add_flag("--preflight", call->preflight, "Run nothing: tell which kinds wait, and end with 1 if one has no program here");
   command->footer(
       "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, anything else is a failed attempt.\n"
       "Example:\n  millrace worker --queue mail=10 --exec send-email=./send.sh");

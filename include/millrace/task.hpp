@@ -108,6 +108,18 @@ class Task {
     return options;
   }
 
+  /// Why these args (JSON text) cannot be read; none if they can.
+  [[nodiscard]] static std::optional<std::string> problem(std::string_view text) {
+    try {
+      static_cast<void>(read(text));
+      return {};
+    } catch (const Fail& fail) {
+      return fail.reason;
+    } catch (const std::exception& e) {
+      return e.what();
+    }
+  }
+
   /// The handler on the level of JSON text, as Worker runs it.
   template <class Handler>
   [[nodiscard]] std::function<Outcome<std::string>(Context&)> wrap(Handler handler) const {

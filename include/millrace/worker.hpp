@@ -51,6 +51,19 @@ struct WorkerCounts {
   std::int64_t stragglers = 0;  ///< Handlers that did not obey the stop; their threads still run.
 };
 
+/// What a preflight found of the live tasks of one kind.
+struct PreflightKind {
+  std::string kind{};
+  std::int64_t live = 0;        ///< Tasks that wait or run.
+  std::int64_t unreadable = 0;  ///< Of those, how many have args that this program cannot read.
+  bool handled = true;          ///< Whether this program has a handler for it.
+  struct Example {
+    TaskId id{};
+    std::string problem{};
+  };
+  std::vector<Example> examples{};  ///< The first 10 that cannot be read.
+};
+
 /// A handler on the level of JSON text: returns the result's JSON text, empty for none. `context.args()` has the args.
 using RawHandler = std::function<Outcome<std::string>(Context&)>;
 
@@ -74,10 +87,15 @@ class Worker {
   /// `handler(const Args&, pqxx::transaction_base&, Context&)` is given context.transaction(): see there.
   template <class Args, class Result, class Handler>
   void handle(const Task<Args, Result>& task, Handler handler) {
-    handle_raw(task.kind(), task.wrap(std::move(handler)));
+    handle_raw(task.kind(), task.wrap(std::move(handler)), &Task<Args, Result>::problem);
   }
-  /// The same on the level of JSON text. Throws InvalidArgument if the kind has a handler already.
-  void handle_raw(std::string kind, RawHandler handler);
+  /// The same on the level of JSON text. `problem` tells why args cannot be read, for preflight(). Throws InvalidArgument
+  /// if the kind has a handler already.
+  void handle_raw(std::string kind, RawHandler handler, std::function<std::optional<std::string>(std::string_view)> problem = {});
+
+  /// Reads the args of every live task in this worker's queues with this program, before it is let loose on them: by kind, what
+  /// it could not read or has no handler for. Changes nothing, and needs no start(). Throws ConnectionError, SchemaError.
+  [[nodiscard]] std::vector<PreflightKind> preflight() const;
 
   /// Declares a schedule: start() makes it so in the database (see put_schedule), and any worker fires it from then on.
   /// What is no longer declared stays in the database until it is deleted there. Call before start.

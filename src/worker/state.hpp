@@ -56,6 +56,7 @@ struct State {
   std::string host;
   std::string schema;  ///< Quoted.
   std::map<std::string, RawHandler, std::less<>> handlers{};
+  std::map<std::string, std::function<std::optional<std::string>(std::string_view)>, std::less<>> problems{};  ///< For preflight.
   std::vector<Declared> schedules{};
 
   Bell claimer_bell{};

@@ -8,6 +8,7 @@
 #include "worker/executor.hpp"
 #include "worker/heart.hpp"
 #include "worker/listener.hpp"
+#include "worker/preflight.hpp"
 #include "worker/signals.hpp"
 #include "worker/state.hpp"
 
@@ -180,13 +181,14 @@ bool Worker::Impl::stop() {
 Worker::Worker(WorkerOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 Worker::~Worker() { stop(); }
 
-void Worker::handle_raw(std::string kind, RawHandler handler) {
+void Worker::handle_raw(std::string kind, RawHandler handler, std::function<std::optional<std::string>(std::string_view)> problem) {
   base::check_name("kind", kind, limits::kind_bytes_max);
   const std::lock_guard lock(impl_->lifecycle);
   if (impl_->started) throw StateError("handlers are added before the worker starts");
   if (!handler) throw InvalidArgument("handler", "is empty");
   if (!impl_->state->handlers.emplace(kind, std::move(handler)).second)
     throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
+  if (problem) impl_->state->problems[kind] = std::move(problem);
 }
 
 void Worker::schedule(std::string name, std::string rule, std::string kind, std::string args, ScheduleOptions options) {
@@ -230,6 +232,8 @@ bool Worker::stop() {
   ::eventfd_write(impl_->stop_fd, 1);
   return impl_->stop();
 }
+
+std::vector<PreflightKind> Worker::preflight() const { return worker::preflight(*impl_->state); }
 
 void Worker::pause() {
   impl_->state->paused_here = true;

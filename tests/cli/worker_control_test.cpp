@@ -30,3 +30,21 @@ TEST_CASE("workers are listed, paused, resumed and stopped from the command line
   check_refused(run(schema, {"worker", "pause"}), 2, "worker");
   check_refused(run(schema, {"worker"}), 2, "--exec");
 }
+
+TEST_CASE("worker --preflight tells which kinds wait, and fails if one has no program") {
+  Schema schema;
+  const Words words{"worker", "--exec", "greet=false", "--preflight"};
+  CHECK(run(schema, words).out == "no live tasks in these queues\n");
+  enqueue(schema, {"greet"});
+  enqueue(schema, {"greet", "--delay", "1h"});
+  const auto one = run_json(schema, words);
+  CHECK(one["kind"] == "greet");
+  CHECK(one["live"] == 2);
+  CHECK(one["handled"] == true);
+  enqueue(schema, {"other"});
+  const Ended ended = run(schema, words);
+  CHECK(ended.code == 1);
+  CHECK(ended.err == "millrace: no handler for other; give one with --exec, or serve other queues\n");
+  CHECK(ended.out.find("other  1     0           no") != std::string::npos);
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE status IN ('pending', 'scheduled')") == 3);
+}
