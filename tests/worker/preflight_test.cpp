@@ -27,7 +27,7 @@ const PreflightKind& of(const std::vector<PreflightKind>& kinds, const std::stri
 
 TEST_CASE("a preflight reads the args of every live task, changes nothing, and names what it cannot read") {
   House house;
-  house.client.enqueue_many("mail", std::vector<std::string>(2500, R"({"to": "ada", "copies": 1})"));
+  house.client.enqueue_many("mail", std::vector<std::string>(2500, mail.text({.to = "ada", .copies = 1})));
   const TaskId old = house.client.enqueue("mail", R"({"to": "ada"})", {.priority = Priority::high}).id;
   const TaskId odd = house.client.enqueue("mail", R"({"to": 7, "copies": 1})", {.delay = 1h}).id;
   house.client.enqueue("unknown");
