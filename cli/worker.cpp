@@ -26,7 +26,7 @@ namespace {
 struct Call {
   std::vector<std::string> queues{}, execs{};
   std::string lease_ttl{"30s"}, heartbeat{}, poll{"1s"}, grace{"30s"}, name{};
-  int batch = 500;
+  std::string batch{"500"};
   bool no_listen = false;
   bool until_empty = false;
   bool preflight = false;
@@ -52,7 +52,7 @@ WorkerOptions options_of(const Globals& globals, const Call& call) {
   if (!call.heartbeat.empty()) options.heartbeat = parse_duration("--heartbeat", call.heartbeat);
   options.poll_interval = parse_duration("--poll", call.poll);
   options.grace = parse_duration("--grace", call.grace);
-  options.batch = call.batch;
+  options.batch = parse_int("--batch", call.batch);
   options.listen = !call.no_listen;
   return options;
 }
@@ -126,7 +126,7 @@ void add_worker(CLI::App& app, Globals& globals) {
   command->add_option("--heartbeat", call->heartbeat, "How often it says that it lives; default: a sixth of --lease-ttl");
   command->add_option("--poll", call->poll, "How often it looks without being woken")->capture_default_str();
   command->add_option("--grace", call->grace, "How long running tasks may finish at SIGTERM")->capture_default_str();
-  command->add_option("--batch", call->batch, "Most tasks of one claim")->capture_default_str();
+  command->add_option("--batch", call->batch, "Most tasks of one claim; 1 to 5000")->type_name("INT")->capture_default_str();
   command->add_option("--name", call->name, "For people; default: host:pid");
   command->add_flag("--no-listen", call->no_listen, "Poll only: no LISTEN, no session state, for transaction poolers");
   command->add_flag("--until-empty", call->until_empty, "Stop when the queues have nothing left");

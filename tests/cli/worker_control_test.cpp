@@ -48,3 +48,10 @@ TEST_CASE("worker --preflight tells which kinds wait, and fails if one has no pr
   CHECK(ended.out.find("other  1     0           no") != std::string::npos);
   CHECK(schema.number("SELECT count(*) FROM tasks WHERE status IN ('pending', 'scheduled')") == 3);
 }
+
+TEST_CASE("numbers of the worker are decimal, and refused by their names") {
+  Schema schema;
+  CHECK(run(schema, {"worker", "--exec", "greet=true", "--batch", "0100", "--until-empty"}).code == 0);
+  check_refused(run(schema, {"worker", "--exec", "greet=true", "--batch", "0x10"}), 2, "--batch is \"0x10\"");
+  check_refused(run(schema, {"worker", "--exec", "greet=true", "--batch", "0"}), 2, "batch");
+}
