@@ -103,8 +103,8 @@ TEST_CASE("a role that may only read waits by looking") {
   const std::string role = "reader_" + house.schema.name();
   auto& connection = house.schema.connection();
   connection.script(
-      fmt::format("CREATE ROLE \"{0}\" LOGIN; GRANT USAGE ON SCHEMA {1} TO \"{0}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {1} TO \"{0}\"", role,
-                  house.schema.quoted()));
+      fmt::format("CREATE ROLE \"{0}\" LOGIN; GRANT USAGE ON SCHEMA {1} TO \"{0}\"; GRANT SELECT ON ALL TABLES IN SCHEMA {1} TO \"{0}\"",
+                  role, house.schema.quoted()));
   {
     const std::string url = house.schema.url();
     Client reader({.database = url + (url.find('?') == std::string::npos ? '?' : '&') + "user=" + role, .schema = house.schema.name()});

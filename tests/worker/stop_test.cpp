@@ -108,9 +108,8 @@ TEST_CASE("an interruption never reaches the statements of the session's next ta
 TEST_CASE("a timeout that is longer than a statement's can be leaves its transaction alone") {
   House house;
   Worker worker(house.options());
-  worker.handle_raw("patient", [](Context& context) -> Outcome<std::string> {
-    return context.transaction().exec("SELECT 42")[0][0].as<std::string>();
-  });
+  worker.handle_raw(
+      "patient", [](Context& context) -> Outcome<std::string> { return context.transaction().exec("SELECT 42")[0][0].as<std::string>(); });
   worker.start();
   const TaskId id = house.client.enqueue("patient", "{}", {.max_attempts = 1, .timeout = std::chrono::days(365)}).id;
   CHECK(house.client.wait(id, 30s)->status == Status::completed);
