@@ -131,7 +131,7 @@ void add_worker(CLI::App& app, Globals& globals) {
   command->add_flag("--until-empty", call->until_empty, "Stop when the queues have nothing left");
   command->add_flag("--preflight", call->preflight, "Run nothing: tell which kinds wait, and end with 1 if one has no program here");
   command->footer(
-      "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, anything else is a failed attempt.\n"
+      "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, 77 cancelled, anything else is a\nfailed attempt.\n"
       "Example:\n  millrace worker --queue mail=10 --exec send-email=./send.sh");
   add_worker_control(*command, globals);
   // Only without one of the subcommands, whose own callback it is then.

@@ -22,7 +22,7 @@ class JsonSchema {
   [[nodiscard]] std::optional<std::string> problem(std::string_view json) const;
   /// Throws InvalidArgument(field) with the problem, if there is one.
   void check(const char* field, std::string_view json) const {
-    if (const auto found = problem(json)) throw InvalidArgument(field, "does not fit the schema: " + *found);
+    if (const auto found = problem(json)) throw InvalidArgument(field, "do not fit the schema: " + *found);
   }
   /// The schema's JSON text, as it was given.
   [[nodiscard]] const std::string& text() const noexcept;

@@ -47,6 +47,15 @@ TEST_CASE("large args arrive whole, and a program need not read them") {
   CHECK(house.of(unread, "result") == "\"unread\"");
 }
 
+TEST_CASE("exit status 77 cancels, with the program's last words as the reason") {
+  House house;
+  const std::string id = house.enqueue();
+  house.work("echo 'unsubscribed' >&2; exit 77");
+  CHECK(house.of(id, "status") == "cancelled");
+  CHECK(house.of(id, "reason") == "exit status 77: unsubscribed");
+  CHECK(house.of(id, "errors IS NULL AND dead_at IS NULL") == "t");
+}
+
 TEST_CASE("the environment tells which run it is") {
   House house;
   const std::string id = house.enqueue({"--queue", "default", "--max-attempts", "7"});

@@ -72,7 +72,7 @@ TEST_CASE("a schema is checked at enqueue and before the handler") {
   worker.handle_raw("raw", [&](Context&) -> Outcome<std::string> { return std::to_string(++runs); }, {.schema = JsonSchema(order_schema)});
   worker.start();
   CHECK_THROWS_WITH_AS((void)order.enqueue(house.client, {.id = 1, .lines = {{"wheel", 2}, {"rope", -1}}}),
-                       "args does not fit the schema: /lines/1/price: Expected number greater than or equal to 0", InvalidArgument);
+                       "args do not fit the schema: /lines/1/price: Expected number greater than or equal to 0", InvalidArgument);
   CHECK_THROWS_AS((void)order.enqueue_many(house.client, std::vector<Order>{{.id = 1}, {.id = 0}}), InvalidArgument);
   CHECK(house.count("tasks") == 0);
   // Whoever enqueues by other ways is told by the task.
