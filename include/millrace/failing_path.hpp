@@ -29,6 +29,7 @@ class FailingPath {
   }
 
  private:
+  static std::string below(std::string path, const std::string& name) { return path.append(1, '/').append(name); }
   static int count(const nlohmann::json& node, int most) {
     int values = 1;
     if (node.is_structured()) {
@@ -53,16 +54,16 @@ class FailingPath {
       node[missing] = nullptr;
       const bool here = complaint() != complaint_;
       node.erase(missing);
-      if (here) return path + '/' + missing;
+      if (here) return below(path, missing);
     }
     if (is_it(node)) return path.empty() ? "/" : path;
     if (node.is_object()) {
       for (auto& [name, value] : node.items()) {
-        if (std::string found = search(value, path + '/' + name); !found.empty()) return found;
+        if (std::string found = search(value, below(path, name)); !found.empty()) return found;
       }
     } else if (node.is_array()) {
       for (std::size_t i = 0; i < node.size(); ++i) {
-        if (std::string found = search(node[i], path + '/' + std::to_string(i)); !found.empty()) return found;
+        if (std::string found = search(node[i], below(path, std::to_string(i))); !found.empty()) return found;
       }
     }
     return {};

@@ -44,23 +44,23 @@ class Task {
   [[nodiscard]] const std::optional<JsonSchema>& schema() const noexcept { return schema_; }
 
   /// This definition, whose handler also runs tasks of these kinds: the names that it had before it was renamed.
-  [[nodiscard]] Task with_aliases(std::vector<std::string> former) const {
+  [[nodiscard]] Task with_aliases(const std::vector<std::string>& former) const {
     Task task = *this;
-    task.aliases_ = std::move(former);
+    task.aliases_ = former;
     return task;
   }
   /// This definition, whose args have to fit this schema: enqueue() throws InvalidArgument("args") if they do not, and a task
   /// whose args do not becomes a dead letter without being run.
-  [[nodiscard]] Task with_schema(JsonSchema schema) const {
+  [[nodiscard]] Task with_schema(const JsonSchema& schema) const {
     Task task = *this;
-    task.schema_ = std::move(schema);
+    task.schema_ = schema;
     return task;
   }
   /// This definition, whose result has to fit this schema: a run whose result does not fails for good.
-  [[nodiscard]] Task with_result_schema(JsonSchema schema) const {
+  [[nodiscard]] Task with_result_schema(const JsonSchema& schema) const {
     static_assert(!std::is_void_v<Result>, "this task has no result");
     Task task = *this;
-    task.result_schema_ = std::move(schema);
+    task.result_schema_ = schema;
     return task;
   }
 

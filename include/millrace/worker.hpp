@@ -101,12 +101,12 @@ class Worker {
   /// `handler(const Args&, pqxx::transaction_base&, Context&)` is given context.transaction(): see there.
   /// Throws InvalidArgument("kind") if the kind, or an alias, has a handler already.
   template <class Args, class Result, class Handler>
-  void handle(const Task<Args, Result>& task, Handler handler, ExceptionRules rules = {}) {
+  void handle(const Task<Args, Result>& task, Handler handler, const ExceptionRules& rules = {}) {
     add(task.kind(), task.wrap(std::move(handler)),
         {.aliases = task.aliases(),
          .defaults = task.defaults(),
          .schema = task.schema(),
-         .exceptions = std::move(rules),
+         .exceptions = rules,
          .problem = [task](std::string_view args) { return task.problem(args); }});
   }
   /// The same on the level of JSON text. Registered only if `options` has a default, a schema or an alias.

@@ -133,7 +133,7 @@ void call(const RawHandler& handler, Context& context, Settlement& settlement) {
     std::visit(
         [&](auto&& said) {
           if constexpr (std::is_same_v<std::decay_t<decltype(said)>, std::string>) {
-            settlement.text = std::move(said);
+            settlement.text = std::forward<decltype(said)>(said);
             if (!settlement.text.empty()) base::check_json("result", settlement.text, false);
           } else {
             settle_as(settlement, said);
