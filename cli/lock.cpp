@@ -98,8 +98,8 @@ void extend(const Globals& globals, const Call& call) {
 void release(const Globals& globals, const Call& call) {
   const LockToken token = token_of(call);
   if (!client_of(globals).release_lock(call.name, token))
-    throw StateError(
-        fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder tells who holds it", call.name, token.value));
+    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder NAME tells who holds it",
+                                 call.name, token.value));
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name}, {"token", token.value}, {"released", true}}.dump());
   else
@@ -147,8 +147,9 @@ void add_lock(CLI::App& app, Globals& globals) {
   add_acquiring(running, "Who has it. Default: unique to this call");
   running->add_option("command", call->command, "The command, after --")->required()->type_name("-- COMMAND")->expected(-1);
   running->footer(
-      "The command finds MILLRACE_LOCK_NAME and MILLRACE_LOCK_TOKEN in its environment, and its exit code becomes ours: 128 + n if\n"
-      "signal n ended it, 127 if there is no such command, 126 if it cannot be run. It is told with SIGTERM if the lock is lost, and\n"
+      "The command finds MILLRACE_LOCK_NAME, MILLRACE_LOCK_TOKEN and MILLRACE_SCHEMA in its environment. Its exit code becomes ours: 128 + "
+      "n\n"
+      "if signal n ended it, 127 if there is no such command, 126 if it cannot be run. It is told with SIGTERM if the lock is lost, and\n"
       "killed a tenth of the ttl later. If somebody else has the lock, or it was lost, the exit code is 4.");
   running->callback([&globals, call] {
     const int code = run_locked(

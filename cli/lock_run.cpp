@@ -112,7 +112,7 @@ class Child {
     argv.push_back(nullptr);
     for (const std::string& one : environment) env.push_back(const_cast<char*>(one.c_str()));
     for (char** one = environ; *one != nullptr; ++one) {
-      if (std::strncmp(*one, "MILLRACE_LOCK_", 14) != 0) env.push_back(*one);
+      if (std::strncmp(*one, "MILLRACE_LOCK_", 14) != 0 && std::strncmp(*one, "MILLRACE_SCHEMA=", 16) != 0) env.push_back(*one);
     }
     env.push_back(nullptr);
     int failure[2];
@@ -184,7 +184,7 @@ void let_go(Lock& lock) {
 StateError refusal(const std::string& name, const std::optional<std::string>& owner, const std::optional<Time>& expires_at) {
   const std::string who = owner && expires_at
                               ? fmt::format("{} has it until {}", *owner, base::format_time(*expires_at).substr(0, 19) + 'Z')
-                              : "somebody's transaction is about to have it";
+                              : "a transaction that used it, or acquires it, has not ended";
   return StateError(fmt::format("lock \"{}\" could not be acquired: {}; --wait DURATION keeps trying", name, who));
 }
 
@@ -196,7 +196,8 @@ int run_locked(const Globals& globals, const std::string& name, const LockOption
     throw refusal(name, holder ? std::optional(holder->owner) : std::nullopt, holder ? std::optional(holder->expires_at) : std::nullopt);
   }
   const auto lost = lock->stop_token();
-  Child child(command, {"MILLRACE_LOCK_NAME=" + name, fmt::format("MILLRACE_LOCK_TOKEN={}", lock->token().value)});
+  Child child(command, {"MILLRACE_LOCK_NAME=" + name, fmt::format("MILLRACE_LOCK_TOKEN={}", lock->token().value),
+                        "MILLRACE_SCHEMA=" + globals.schema});
   const int code = child.wait(lost, options.ttl / 10);
   if (lost.stop_requested())
     throw StateError(fmt::format("lock \"{}\" was lost while the command ran, and the command was told to end: exit code {}", name, code));
