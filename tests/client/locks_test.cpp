@@ -18,8 +18,18 @@ template <class Body>
 void on_threads(int count, const Body& body) {
   std::vector<std::thread> threads;
   threads.reserve(static_cast<std::size_t>(count));
-  for (int i = 0; i < count; ++i) threads.emplace_back([&body, i] { body(i); });
+  std::vector<std::string> problems(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    threads.emplace_back([&body, &problem = problems[static_cast<std::size_t>(i)], i] {
+      try {
+        body(i);
+      } catch (const std::exception& e) {
+        problem = e.what();
+      }
+    });
+  }
   for (std::thread& one : threads) one.join();
+  for (const std::string& problem : problems) CHECK(problem == "");
 }
 
 }  // namespace
@@ -65,30 +75,28 @@ TEST_CASE("zombies: what is written under an asserted lock is never in the order
     pqxx::connection db(house.schema.url());
     std::minstd_rand random(static_cast<unsigned>(number) + 1);
     std::vector<LockToken> had;
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 500; ++i) {
       try {
+        bool wrote = false;
         pqxx::work tx(db);
-        switch (random() % 8) {
-          case 0: tx.exec("UPDATE " + house.schema.quoted() + ".shift SET seconds = seconds + 31"); break;
-          case 1:
-          case 2:
-          case 3:
-            if (const auto attempt = acquire_lock(tx, "door", fmt::format("thread {}", number), 30s, house.schema.name());
-                attempt.acquired())
-              had.push_back(*attempt.token);
-            break;
-          case 4:
-            if (!had.empty()) release_lock(tx, "door", had.back(), house.schema.name());
-            break;
-          default:
-            // Any token that it ever had, as a holder does that was away for long.
-            if (had.empty()) break;
-            assert_lock(tx, "door", had[random() % had.size()], house.schema.name());
-            tx.exec("INSERT INTO " + house.schema.quoted() + ".history (token) SELECT token FROM " + house.schema.quoted() +
-                    ".locks WHERE name = 'door'");
-            ++written;
+        if (const auto dice = random() % 64; dice == 0) {
+          tx.exec("UPDATE " + house.schema.quoted() + ".shift SET seconds = seconds + 31");
+        } else if (dice < 16) {
+          const auto attempt = acquire_lock(tx, "door", fmt::format("thread {}", number), 30s, house.schema.name());
+          if (attempt.acquired()) had.push_back(*attempt.token);
+        } else if (!had.empty() && dice == 16) {
+          release_lock(tx, "door", had.back(), house.schema.name());
+        } else if (!had.empty()) {
+          // Its latest token, or any that it ever had, as a holder does that was away for long.
+          const LockToken token = random() % 4 == 0 ? had[random() % had.size()] : had.back();
+          assert_lock(tx, "door", token, house.schema.name());
+          // Time for others to take it over, if they can.
+          for (auto more = random() % 64; more > 0; --more) tx.exec("SELECT");
+          tx.exec("INSERT INTO " + house.schema.quoted() + ".history (token) VALUES (" + std::to_string(token.value) + ")");
+          wrote = true;
         }
         tx.commit();
+        if (wrote) ++written;
       } catch (const LeaseLost&) {
         ++refused;
       } catch (const DatabaseError& e) {
