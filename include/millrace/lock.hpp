@@ -81,7 +81,7 @@ class Lock {
  public:
   /// Acquires it; none if somebody else has it still when `options.wait` is over. Throws InvalidArgument("name", "owner", "ttl", "wait"),
   /// ConnectionError, OutcomeUnknown (then it may be held until it expires), SchemaError, DatabaseError.
-  /// `database.connect_timeout` holds for each connection.
+  /// `database.connect_timeout` holds for each connection; with `database.listen` false they keep no session state.
   [[nodiscard]] static std::optional<Lock> acquire(const ClientOptions& database, std::string_view name, const LockOptions& options = {});
 
   /// As release(), but it throws nothing. It waits for a statement under way, on a broken network up to 20 seconds.

@@ -62,8 +62,11 @@ struct Lock::Impl {
   void connect() {
     if (link && !link->broken()) return;
     link.reset();
-    link = std::make_unique<postgres::Connection>(postgres::Dial{
-        .url = database.database, .application = "millrace lock", .schema = database.schema, .connect_timeout = database.connect_timeout});
+    link = std::make_unique<postgres::Connection>(postgres::Dial{.url = database.database,
+                                                                 .application = "millrace lock",
+                                                                 .schema = database.schema,
+                                                                 .connect_timeout = database.connect_timeout,
+                                                                 .session = database.listen});
   }
   [[nodiscard]] engine::Run run() const {
     return [this](const std::string& sql, const postgres::Params& params) { return link->run(sql, params); };
