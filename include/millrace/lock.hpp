@@ -19,8 +19,8 @@ namespace millrace {
 
 struct ClientOptions;
 
-/// The first lock of each name, and every one after it, gets a token greater than all before it. What a lock protects is to be
-/// written only by whoever shows the newest.
+/// Each acquisition gets a token greater than all before it. What a lock protects is to be written only by whoever shows the
+/// newest: see assert_lock().
 struct LockToken {
   std::int64_t value = 0;
   auto operator<=>(const LockToken&) const = default;
@@ -101,8 +101,8 @@ class Lock {
   /// release it.
   [[nodiscard]] std::stop_token stop_token() const noexcept;
   /// Ends the extensions and releases it. Returns whether it was held until now; false also when it is called again, and if the
-  /// database cannot be reached: then it expires by itself. Throws DatabaseError 55P03 if a transaction that asserted it
-  /// is open for 2 more seconds; it is released, or expires, later then.
+  /// database cannot be reached: then it expires by itself. So it does when this throws: DatabaseError 55P03 if a transaction that
+  /// asserted it stays open for 2 more seconds.
   bool release();
 
  private:

@@ -73,20 +73,21 @@ struct Lock::Impl {
   }
 
   LockAttempt attempt() {
-    connect();
-    asked = Clock::now();
-    try {
-      return engine::acquire_lock(run(), database.schema, name, owner, ttl);
-    } catch (const ConnectionError&) {
-      // It may have been acquired; then the same owner is told its token.
-      connect();
-    }
-    try {
-      asked = Clock::now();
-      return engine::acquire_lock(run(), database.schema, name, owner, ttl);
-    } catch (const ConnectionError& e) {
-      throw OutcomeUnknown(
-          fmt::format("the connection broke before the answer came, so the lock may be held until it expires: {}", e.what()));
+    for (bool sent = false;;) {
+      const bool again = sent;
+      try {
+        connect();
+        sent = true;
+        asked = Clock::now();
+        return engine::acquire_lock(run(), database.schema, name, owner, ttl);
+      } catch (const ConnectionError& e) {
+        // It may have been acquired; then the same owner, asking once more, is told its token.
+        if (!sent) throw;
+        if (again) {
+          throw OutcomeUnknown(
+              fmt::format("the connection broke before the answer came, so the lock may be held until it expires: {}", e.what()));
+        }
+      }
     }
   }
 
@@ -157,11 +158,15 @@ struct Lock::Impl {
     if (before == State::released) return false;
     // A lock that was lost is given back only where that costs nothing: nobody may have taken it yet.
     if (before == State::lost && (!link || link->broken())) return false;
-    try {
-      connect();
-      return engine::release_lock(run(), database.schema, name, token) && before == State::held;
-    } catch (const ConnectionError&) {
-      return false;
+    for (;;) {
+      // A connection may have broken since it was used last: that is worth a second try.
+      const bool fresh = !link || link->broken();
+      try {
+        connect();
+        return engine::release_lock(run(), database.schema, name, token) && before == State::held;
+      } catch (const ConnectionError&) {
+        if (fresh || before == State::lost) return false;
+      }
     }
   }
 

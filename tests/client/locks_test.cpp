@@ -216,6 +216,11 @@ TEST_CASE("a Lock is released once; whoever waits for it gets it then") {
   ClientOptions pooled = at;
   pooled.listen = false;
   std::thread waiting([&] { next = Lock::acquire(pooled, "door", {.owner = "grace", .wait = 20s}); });
+  // The waiter's session ends, and that of the holder: neither matters.
+  const std::string sessions =
+      "FROM pg_stat_activity WHERE application_name = 'millrace lock' AND query LIKE '%" + house.schema.name() + "%acquire_lock%'";
+  REQUIRE(eventually([&] { return house.schema.number("SELECT count(*) " + sessions) == 2; }));
+  house.schema.connection().run("SELECT pg_terminate_backend(pid) " + sessions);
   CHECK(lock->held());
   CHECK(lock->release());
   CHECK_FALSE(lock->held());
@@ -260,4 +265,17 @@ TEST_CASE("a Lock that cannot be extended is lost before its lease is over, even
   CHECK(std::chrono::steady_clock::now() - before >= 2700ms);
   CHECK_FALSE(lock->held());
   hog.script("ROLLBACK");
+}
+
+TEST_CASE("workers tidy away locks that expired long ago") {
+  House house;
+  CHECK(house.client.acquire_lock("old", "ada", 30s).acquired());
+  house.schema.connection().run("UPDATE locks SET expires_at = now() - interval '2 hours'");
+  const auto held = house.client.acquire_lock("new", "ada", 30s);
+  Worker worker(house.options());
+  worker.handle_raw("nothing", nothing);
+  worker.start();
+  CHECK(eventually([&] { return house.count("locks") == 1; }));
+  CHECK(worker.stop());
+  CHECK(house.client.lock_holder("new")->token == held.token);
 }
