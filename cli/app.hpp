@@ -36,6 +36,7 @@ void add_dev(CLI::App& app, Globals& globals);
 void add_doctor(CLI::App& app, Globals& globals);
 void add_enqueue(CLI::App& app, Globals& globals);
 void add_kind(CLI::App& app, Globals& globals);
+void add_lock(CLI::App& app, Globals& globals);
 void add_migrate(CLI::App& app, Globals& globals);
 void add_schedule(CLI::App& app, Globals& globals);
 void add_stats(CLI::App& app, Globals& globals);

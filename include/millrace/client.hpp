@@ -12,6 +12,7 @@
 
 #include <millrace/enqueue.hpp>
 #include <millrace/kind.hpp>
+#include <millrace/lock.hpp>
 #include <millrace/schedule.hpp>
 #include <millrace/types.hpp>
 
@@ -202,6 +203,16 @@ class Client {
   [[nodiscard]] std::vector<TickRecord> preview_schedule(const std::string& name, std::optional<Time> from = {}, int count = 20);
   [[nodiscard]] std::vector<TickRecord> preview_rule(const std::string& rule, const ScheduleOptions& options = {},
                                                      std::optional<Time> from = {}, int count = 20);
+
+  /// As the functions of millrace/lock.hpp, each in a transaction of its own. acquire_lock() tries again until `wait` (0 to 365 days) is
+  /// over: after 10 ms, and ever more seldom, up to four times a second; other calls go between. After OutcomeUnknown the same owner may
+  /// call it again and gets the same token.
+  LockAttempt acquire_lock(std::string_view name, std::string_view owner, Milliseconds ttl, Milliseconds wait = Milliseconds(0));
+  Time extend_lock(std::string_view name, LockToken token, Milliseconds ttl);
+  bool release_lock(std::string_view name, LockToken token);
+  [[nodiscard]] std::optional<LockRecord> lock_holder(std::string_view name);
+  /// All that are held, by name.
+  [[nodiscard]] std::vector<LockRecord> locks();
 
  private:
   struct Impl;

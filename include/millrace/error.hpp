@@ -54,7 +54,8 @@ class OutcomeUnknown : public Error {
   using Error::Error;
 };
 
-/// A settlement was refused because the task is no longer in this lease: it was rescued and runs, or ran, elsewhere.
+/// A settlement was refused because the task is no longer in this lease: it was rescued and runs, or ran, elsewhere. Or a named lock is
+/// not held with this token any more.
 class LeaseLost : public Error {
  public:
   using Error::Error;

@@ -44,6 +44,12 @@ inline constexpr std::chrono::days timeout_max{365};
 inline constexpr std::size_t error_characters_max = 4096;
 inline constexpr int errors_kept = 10;
 
+/// Longest name of a lock and of its owner, in bytes; shortest and longest ttl; longest wait for one.
+inline constexpr std::size_t lock_bytes_max = 128;
+inline constexpr std::chrono::seconds lock_ttl_min{1};
+inline constexpr std::chrono::days lock_ttl_max{1};
+inline constexpr std::chrono::days lock_wait_max{365};
+
 /// What a handler logs: lines are cut to so many characters, and the latest so many lines are kept per task.
 inline constexpr std::size_t log_line_characters_max = 2000;
 inline constexpr int log_lines_kept = 1000;

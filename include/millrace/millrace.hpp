@@ -9,6 +9,7 @@
 #include <millrace/json_schema.hpp>
 #include <millrace/kind.hpp>
 #include <millrace/limits.hpp>
+#include <millrace/lock.hpp>
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/schedule.hpp>

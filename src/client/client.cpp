@@ -3,6 +3,7 @@
 #include "base/text.hpp"
 #include "engine/enqueue.hpp"
 #include "engine/kinds.hpp"
+#include "engine/locks.hpp"
 #include "engine/progress.hpp"
 #include "engine/schedules.hpp"
 #include "engine/tasks.hpp"
@@ -204,6 +205,29 @@ std::vector<TickRecord> Client::preview_rule(const std::string& rule, const Sche
   ScheduleOptions here = options;
   here.task.schema = impl_->options.schema;
   return impl_->read([&](postgres::Connection& open) { return engine::preview_rule(open, rule, here, from, count); });
+}
+
+LockAttempt Client::acquire_lock(std::string_view name, std::string_view owner, Milliseconds ttl, Milliseconds wait) {
+  return engine::keep_trying(
+      [&] {
+        return impl_->write(
+            [&](postgres::Connection& open) { return engine::acquire_lock(Impl::through(open), impl_->options.schema, name, owner, ttl); });
+      },
+      wait);
+}
+Time Client::extend_lock(std::string_view name, LockToken token, Milliseconds ttl) {
+  return impl_->write(
+      [&](postgres::Connection& open) { return engine::extend_lock(Impl::through(open), impl_->options.schema, name, token, ttl); });
+}
+bool Client::release_lock(std::string_view name, LockToken token) {
+  return impl_->write(
+      [&](postgres::Connection& open) { return engine::release_lock(Impl::through(open), impl_->options.schema, name, token); });
+}
+std::optional<LockRecord> Client::lock_holder(std::string_view name) {
+  return impl_->read([&](postgres::Connection& open) { return engine::lock_holder(Impl::through(open), impl_->options.schema, name); });
+}
+std::vector<LockRecord> Client::locks() {
+  return impl_->read([&](postgres::Connection& open) { return engine::list_locks(Impl::through(open), impl_->options.schema); });
 }
 
 }  // namespace millrace

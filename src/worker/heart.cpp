@@ -117,6 +117,7 @@ void Heart::beat() {
   if (Clock::now() >= next_sweep_) sweep_expired();
   if (Clock::now() >= next_tidy_) {
     link_->run(fmt::format("SELECT {}.tidy()", state_.schema));
+    link_->run(fmt::format("SELECT {}.tidy_locks()", state_.schema));
     reports_tidied_ = link_->run(fmt::format("SELECT {}.tidy_reports($1)", state_.schema), Params().integer(reports_tidied_)).integer(0, 0);
     next_tidy_ = Clock::now() + 60s;
   }

@@ -33,6 +33,7 @@ std::vector<Migration> migrations_under_test() {
     }
     if (rule == "rule11" && one.name == "workers") replace(one.up, "AND l.id <> ALL (named)", "AND false");
     if (rule == "keys" && one.name == "keys") replace(one.up, "EXIT WHEN holder IS NOT NULL;", "EXIT WHEN false;");
+    if (rule == "locks" && one.name == "locks") replace(one.up, "l.expires_at > clock() FOR KEY SHARE;", "l.expires_at > clock();");
     if (rule == "rule23" && one.name == "schedules") {
       replace(one.up, "greatest(clock(), old.last_tick)", "clock()");
       replace(one.up, "greatest(clock(), one.last_tick)", "clock()");
