@@ -5,6 +5,7 @@
 #include <millrace/context.hpp>
 #include <millrace/enqueue.hpp>
 #include <millrace/error.hpp>
+#include <millrace/events.hpp>
 #include <millrace/limits.hpp>
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>

@@ -49,6 +49,7 @@ struct Worker::Impl {
   void release_unstarted();
   bool wait_until_ended(Clock::time_point until);
   int release_running();
+  bool end_announcer();
   void say_goodbye();
 
   std::shared_ptr<State> state;
@@ -56,7 +57,7 @@ struct Worker::Impl {
   bool started = false;
   std::atomic<bool> hurry{false};  // a second signal: no more grace
   int stop_fd;
-  std::thread claimer, completer, heart, listener;
+  std::thread claimer, completer, heart, listener, announcer;
   std::vector<std::thread> executors;
 };
 
@@ -81,6 +82,7 @@ void Worker::Impl::start() {
       executors.emplace_back([shared = state, queue = serving.get(), own = slot.get()] { worker::execute(shared, *queue, *own); });
     }
   }
+  if (state->announcer.wanted()) announcer = std::thread([shared = state] { shared->announcer.run(*shared->log); });
   completer = std::thread([this] { worker::Completer(*state).run(); });
   heart = std::thread([this] { worker::Heart(*state).run(); });
   if (state->options.listen) listener = std::thread([this] { worker::listen(*state); });
@@ -122,6 +124,14 @@ int Worker::Impl::release_running() {
     }
   }
   return stragglers;
+}
+
+// Like a handler, a listener has its patience; like a handler's, its thread is left behind then, with its share of the state.
+bool Worker::Impl::end_announcer() {
+  if (!announcer.joinable()) return true;
+  const bool ended = state->announcer.close(Clock::now() + state->options.stop_patience, *state->log);
+  ended ? announcer.join() : announcer.detach();
+  return ended;
 }
 
 void Worker::Impl::say_goodbye() {
@@ -173,9 +183,10 @@ bool Worker::Impl::stop() {
       executor.join();
   }
   executors.clear();
+  const bool told = end_announcer();
   say_goodbye();
   state->log->info("worker {} stopped", state->options.name);
-  return stragglers == 0;
+  return stragglers == 0 && told;
 }
 
 Worker::Worker(WorkerOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
@@ -189,6 +200,13 @@ void Worker::handle_raw(std::string kind, RawHandler handler, std::function<std:
   if (!impl_->state->handlers.emplace(kind, std::move(handler)).second)
     throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
   if (problem) impl_->state->problems[kind] = std::move(problem);
+}
+
+void Worker::on(Event event, Listener listener) {
+  const std::lock_guard lock(impl_->lifecycle);
+  if (impl_->started) throw StateError("listeners are added before the worker starts");
+  if (!listener) throw InvalidArgument("listener", "is empty");
+  impl_->state->announcer.listen(event, std::move(listener));
 }
 
 void Worker::schedule(std::string name, std::string rule, std::string kind, std::string args, ScheduleOptions options) {
@@ -257,6 +275,7 @@ const std::string& Worker::id() const noexcept { return impl_->state->id; }
 WorkerCounts Worker::counts() const {
   WorkerCounts counts = impl_->state->tally.totals();
   for (const auto& serving : impl_->state->queues) counts.active += serving->lane.running();
+  counts.events_dropped = impl_->state->announcer.dropped();
   return counts;
 }
 
