@@ -10,6 +10,7 @@
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/schedule.hpp>
+#include <millrace/tail.hpp>
 #include <millrace/task.hpp>
 #include <millrace/types.hpp>
 #include <millrace/version.hpp>

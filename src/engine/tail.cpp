@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 
@@ -72,7 +74,8 @@ std::vector<Transition> Tail::look(postgres::Connection& connection) {
     throw;
   }
   forget();
-  std::stable_sort(transitions.begin(), transitions.end(), [](const Transition& a, const Transition& b) { return a.at < b.at; });
+  std::stable_sort(transitions.begin(), transitions.end(),
+                   [](const Transition& a, const Transition& b) { return std::tie(a.at, a.id) < std::tie(b.at, b.id); });
   return transitions;
 }
 
@@ -249,12 +252,12 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
     Transition step = base;
     step.status = status;
     step.at = is_over(status) ? finished.value_or(now) : failed_at.value_or(now);
-    const bool end_of_run = before.status == Status::running || steps.size() > 0;
+    const bool end_of_run = before.status == Status::running || (!steps.empty() && steps.back().status == Status::running);
     if (ran && (status == Status::cancelled ? end_of_run : status != Status::running)) {
       if (failed_at || is_over(status))
         step.duration = std::max(std::chrono::duration_cast<Milliseconds>(step.at - *started), Milliseconds(0));
     }
-    if (failed_at && status != Status::completed) step.error = rows.text(row, 12);
+    if (failed_at && (status == Status::cancelled ? end_of_run : status != Status::completed)) step.error = rows.text(row, 12);
     if (status == Status::cancelled) step.reason = rows.maybe_text(row, 13);
     if (status == Status::scheduled || status == Status::retrying) step.run_at = run_at;
     steps.push_back(std::move(step));
@@ -262,9 +265,10 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
 
   // Not news: what was there before the first look, or what the leases still name long after it ended.
   const Time since = begun_ ? now - news : (options_.since ? now - *options_.since : Time::max());
+  const bool always_news = fresh && begun_ && !options_.correlation;  // its transaction may have been a long one
   bool told = false;
   for (Transition& step : steps) {
-    if (!was_known && !(fresh && begun_) && step.at < since) continue;
+    if (!was_known && !always_news && step.at < since) continue;
     transitions.push_back(std::move(step));
     told = true;
   }

@@ -118,29 +118,35 @@ TEST_CASE("a failed attempt is told as failed and retrying, and the last one as 
   CHECK(diary.of(hopeless)[2].error == "no printer");
 }
 
-TEST_CASE("a cancelled run is told as failed and cancelled; one that had not begun as cancelled alone") {
+TEST_CASE("a run that is cancelled is told as failed and cancelled, or as cancelled alone if it only gave the task back") {
   House house;
   Diary diary;
-  WorkerOptions options = house.options();
-  options.queues = {{"default", 1}};
-  Worker worker(options);
+  Worker worker(house.options());
   diary.listen(worker);
-  worker.handle_raw("long", [](Context& context) -> Outcome<std::string> {
+  const auto until_stopped = [](Context& context) {
     while (!context.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+  };
+  worker.handle_raw("throws", [&](Context& context) -> Outcome<std::string> {
+    until_stopped(context);
     throw std::runtime_error("stopped");
   });
-  const auto first = house.client.enqueue("long").id;
-  const auto second = house.client.enqueue("long").id;
+  worker.handle_raw("snoozes", [&](Context& context) -> Outcome<std::string> {
+    until_stopped(context);
+    return Snooze{1h};
+  });
   worker.start();
-  REQUIRE(diary.tells(first, "started"));
-  // One claim brought both: the second waits in the worker's hands.
-  REQUIRE(house.reaches(second, Status::running));
-  CHECK(house.client.cancel(second) == Status::running);
-  CHECK(house.client.cancel(first) == Status::running);
-  REQUIRE(diary.tells(first, "started failed cancelled"));
-  CHECK(diary.of(first)[2].error == "stopped because it was cancelled: stopped");
-  REQUIRE(diary.tells(second, "cancelled"));
-  CHECK_FALSE(diary.of(second)[0].duration.has_value());
+  const auto throws = house.client.enqueue("throws").id;
+  const auto snoozes = house.client.enqueue("snoozes").id;
+  REQUIRE(diary.tells(throws, "started"));
+  REQUIRE(diary.tells(snoozes, "started"));
+  CHECK(house.client.cancel(throws) == Status::running);
+  CHECK(house.client.cancel(snoozes) == Status::running);
+  REQUIRE(diary.tells(throws, "started failed cancelled"));
+  CHECK(diary.of(throws)[2].error == "stopped because it was cancelled: stopped");
+  REQUIRE(diary.tells(snoozes, "started cancelled"));
+  CHECK(diary.of(snoozes)[1].error.empty());
+  CHECK(diary.of(snoozes)[1].duration.has_value());
+  CHECK(house.status(snoozes) == Status::cancelled);
 }
 
 TEST_CASE("a handler's own transaction is told when it is committed, and a given back task is not told") {
