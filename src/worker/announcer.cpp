@@ -46,19 +46,10 @@ void Announcer::listen(Event event, Listener listener) {
   listeners_.at(static_cast<std::size_t>(event)).push_back(std::move(listener));
 }
 
-Clock::time_point Announcer::began(const Claimed& task, spdlog::logger& log) {
-  if (wanted_ == 0) return {};
-  if (wants(Event::started)) {
-    std::vector<Announcement> one;
-    one.push_back(about_task(Event::started, task));
-    add(std::move(one), log);
-  }
-  return Clock::now();
-}
-
-std::optional<Clock::duration> Announcer::ran(Clock::time_point began) const {
-  if (wanted_ == 0 || began == Clock::time_point{}) return {};
-  return Clock::now() - began;
+void Announcer::add_start(const Claimed& task, spdlog::logger& log) {
+  std::vector<Announcement> one;
+  one.push_back(about_task(Event::started, task));
+  add(std::move(one), log);
 }
 
 Announcement Announcer::about_task(Event event, const Claimed& task) {

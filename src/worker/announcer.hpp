@@ -36,9 +36,16 @@ class Announcer {
   [[nodiscard]] bool wants(Event event) const noexcept { return (wanted_ & bit(event)) != 0; }
 
   /// A handler is about to begin. Returns the time, for ran(); nothing of it if nobody listens.
-  [[nodiscard]] Clock::time_point began(const Claimed& task, spdlog::logger& log);
+  [[nodiscard]] Clock::time_point began(const Claimed& task, spdlog::logger& log) {
+    if (!wanted()) return {};
+    if (wants(Event::started)) add_start(task, log);
+    return Clock::now();
+  }
   /// How long ago began() returned that.
-  [[nodiscard]] std::optional<Clock::duration> ran(Clock::time_point began) const;
+  [[nodiscard]] std::optional<Clock::duration> ran(Clock::time_point began) const {
+    if (!wanted()) return {};
+    return Clock::now() - began;
+  }
   /// Adds those of them that somebody listens to.
   void add(std::vector<Announcement> announcements, spdlog::logger& log);
   /// An event of this task, with what every event has.
@@ -53,6 +60,7 @@ class Announcer {
 
  private:
   static constexpr unsigned bit(Event event) noexcept { return 1U << static_cast<unsigned>(event); }
+  void add_start(const Claimed& task, spdlog::logger& log);
   void tell(Announcement& announcement, spdlog::logger& log) const;
   void push(Announcement announcement);
 
