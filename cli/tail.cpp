@@ -81,7 +81,8 @@ class Lines {
     const std::string attempt = one.attempt > 0 ? fmt::format("{}/{}", one.attempt, one.max_attempts) : "";
     std::string line = fmt::format("{}  {}  {}  {}  ", base::format_time(one.at).substr(11, 12), wide(std::to_string(one.id.value), id_),
                                    wide(printable(one.kind), kind_), wide(printable(one.queue), queue_));
-    line += coloured_ ? fmt::format("{}{:<9}\033[0m", colour_of(one.status), status) : fmt::format("{:<9}", status);
+    const std::string_view colour = coloured_ ? colour_of(one.status) : "";
+    line += fmt::format("{}{:<9}{}", colour, status, colour.empty() ? "" : "\033[0m");
     line += fmt::format("  {:<5}  {}", attempt, printable(end));
     line.erase(line.find_last_not_of(' ') + 1);
     fmt::print("{}\n", line);
@@ -144,7 +145,7 @@ void add_tail(CLI::App& app, Globals& globals) {
   CLI::App* command = app.add_subcommand("tail", "Follow what becomes of tasks, a line each time, until Ctrl-C");
   command->add_option("--queue", call->queue, "Only this queue");
   command->add_option("--kind", call->kind, "Only this kind");
-  command->add_option("--correlation", call->correlation, "Only with this correlation id: misses nothing of its newest 1000 tasks");
+  command->add_option("--correlation", call->correlation, "Only with this correlation id: no end of its newest 1000 tasks is missed");
   command->add_option("--since", call->since, "Also what happened so long before, as far as the newest 1000 tasks tell")
       ->type_name("DURATION");
   command->add_option("--interval", call->interval, "How often it looks; 50ms to 1m")->type_name("DURATION")->capture_default_str();

@@ -29,7 +29,7 @@ struct Transition {
 struct TailOptions {
   std::optional<std::string> queue{};
   std::optional<std::string> kind{};
-  std::optional<std::string> correlation{};  ///< Found by an index, so nothing of its newest 1,000 tasks is missed.
+  std::optional<std::string> correlation{};  ///< Found by an index, so no end of its newest 1,000 tasks is missed.
   /// Also what happened so long before the first look (1 ms to 1 year), as far as the newest 1,000 tasks, the dead letters and
   /// what runs now can tell. Unset: only what happens from now on.
   std::optional<Milliseconds> since{};
