@@ -75,7 +75,7 @@ std::vector<Transition> Tail::look(postgres::Connection& connection) {
   }
   forget();
   std::stable_sort(transitions.begin(), transitions.end(),
-                   [](const Transition& a, const Transition& b) { return std::tie(a.at, a.id) < std::tie(b.at, b.id); });
+                   [](const Transition& a, const Transition& b) { return std::tie(a.at, a.id.value) < std::tie(b.at, b.id.value); });
   return transitions;
 }
 
