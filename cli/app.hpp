@@ -40,6 +40,7 @@ void add_lock(CLI::App& app, Globals& globals);
 void add_migrate(CLI::App& app, Globals& globals);
 void add_schedule(CLI::App& app, Globals& globals);
 void add_stats(CLI::App& app, Globals& globals);
+void add_tail(CLI::App& app, Globals& globals);
 void add_task(CLI::App& app, Globals& globals);
 void add_worker(CLI::App& app, Globals& globals);
 void add_worker_control(CLI::App& worker, Globals& globals);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <millrace/kind.hpp>
 #include <millrace/lock.hpp>
 #include <millrace/schedule.hpp>
+#include <millrace/tail.hpp>
 #include <millrace/types.hpp>
 
 namespace millrace {
@@ -166,6 +168,13 @@ class Client {
   [[nodiscard]] std::optional<Progress> progress(TaskId id);
   /// The lines that its handlers logged after line `after`, oldest first: at most `limit` (1 to 1000). The latest 1000 are kept.
   [[nodiscard]] std::vector<LogLine> logs(TaskId id, std::int64_t after = 0, int limit = 1000);
+
+  /// Follows a live queue: calls `on_transition`, on this thread and in about the order of time, with each transition that is seen, until
+  /// `stop` is requested. It looks every `options.interval`, at a bounded number of rows whatever the queue holds, and costs the queue
+  /// nothing else: no trigger, no write, no lock. So what comes and goes between two looks may be missed: docs/events.md. Uses a connection
+  /// of its own; a lost one is replaced, for up to a minute. Throws InvalidArgument for options out of range, and what `on_transition`
+  /// throws.
+  void tail(const TailOptions& options, const std::function<void(const Transition&)>& on_transition, const std::stop_token& stop);
 
   [[nodiscard]] std::vector<QueueStats> stats();
 

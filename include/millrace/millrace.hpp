@@ -5,6 +5,7 @@
 #include <millrace/context.hpp>
 #include <millrace/enqueue.hpp>
 #include <millrace/error.hpp>
+#include <millrace/events.hpp>
 #include <millrace/exceptions.hpp>
 #include <millrace/json_schema.hpp>
 #include <millrace/kind.hpp>
@@ -13,6 +14,7 @@
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/schedule.hpp>
+#include <millrace/tail.hpp>
 #include <millrace/task.hpp>
 #include <millrace/types.hpp>
 #include <millrace/version.hpp>

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <millrace/context.hpp>
+#include <millrace/events.hpp>
 #include <millrace/exceptions.hpp>
 #include <millrace/json_schema.hpp>
 #include <millrace/outcome.hpp>
@@ -51,10 +52,11 @@ struct WorkerCounts {
   std::int64_t completed = 0;
   std::int64_t retried = 0;
   std::int64_t failed = 0;
-  std::int64_t released = 0;    ///< Given back without being counted.
-  std::int64_t cancelled = 0;   ///< Ended as cancelled: by somebody, or by the handler's word.
-  std::int64_t lost = 0;        ///< Settlements refused because the lease was lost.
-  std::int64_t stragglers = 0;  ///< Handlers that did not obey, so that their threads were left behind and replaced.
+  std::int64_t released = 0;        ///< Given back without being counted.
+  std::int64_t cancelled = 0;       ///< Ended as cancelled: by somebody, or by the handler's word.
+  std::int64_t lost = 0;            ///< Settlements refused because the lease was lost.
+  std::int64_t stragglers = 0;      ///< Handlers that did not obey, so that their threads were left behind and replaced.
+  std::int64_t events_dropped = 0;  ///< Events that no listener was told of, because listeners were too slow.
 };
 
 /// What a preflight found of the live tasks of one kind.
@@ -112,6 +114,16 @@ class Worker {
   /// The same on the level of JSON text. Registered only if `options` has a default, a schema or an alias.
   void handle_raw(std::string kind, RawHandler handler, KindOptions options = {});
 
+  /// Calls `listener` for each of these events of tasks that this worker runs: once it is recorded, or (`started`) just before the
+  /// handler begins. Any number may be added, for any events, before start; StateError after it, InvalidArgument if it is empty.
+  /// All are called on one thread of the worker's own, one event after the other: a task's in their order, those of different
+  /// tasks in about the order in which they were recorded. A slow listener delays the listeners and nothing else: up to
+  /// 10,000 events wait, then the oldest are dropped, with a warning and in WorkerCounts::events_dropped. What a listener throws is logged.
+  /// Told at most once: not what a crash of this process left untold, nor what befalls a task in other hands, such as the rescue
+  /// of a dead worker's tasks. stop() waits for what is left to be told for `stop_patience` at most; then it does as with a handler
+  /// that still runs. Without listeners this costs one branch per task.
+  void on(Event event, Listener listener);
+
   /// Reads the args of every live task in this worker's queues with this program, before it is let loose on them: by kind, what
   /// it could not read or has no handler for. Changes nothing, and needs no start(). Throws ConnectionError, SchemaError.
   [[nodiscard]] std::vector<PreflightKind> preflight() const;
@@ -134,9 +146,9 @@ class Worker {
   /// connection are survived: it reconnects with backoff, listens again and claims at once.
   void start();
   /// Stops claiming, gives back what was not begun, lets handlers finish within `grace`, then asks them to stop and releases
-  /// what still runs. If a thread is still in a handler then, which cannot be ended, this leaves the process by _exit(1) once all
-  /// is recorded: what is destroyed at a normal end would be pulled away under that thread. With `exit_if_stuck` false it returns
-  /// false instead, and the program should leave so itself. Otherwise true. Harmless when not started.
+  /// what still runs. If a thread is still in a handler or a listener then, which cannot be ended, this leaves the process by
+  /// _exit(1) once all is recorded: what is destroyed at a normal end would be pulled away under that thread. With `exit_if_stuck`
+  /// false it returns false instead, and the program should leave so itself. Otherwise true. Harmless when not started.
   bool stop();
 
   /// Claims no more until resume(); what has begun goes on, what is here and has not begun is given back. Any thread may

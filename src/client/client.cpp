@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "engine/enqueue.hpp"
+#include "engine/follow.hpp"
 #include "engine/kinds.hpp"
 #include "engine/locks.hpp"
 #include "engine/progress.hpp"
@@ -147,6 +148,9 @@ std::optional<Progress> Client::progress(TaskId id) {
 }
 std::vector<LogLine> Client::logs(TaskId id, std::int64_t after, int limit) {
   return impl_->read([&](postgres::Connection& open) { return engine::get_logs(open, impl_->options.schema, id, after, limit); });
+}
+void Client::tail(const TailOptions& options, const std::function<void(const Transition&)>& on_transition, const std::stop_token& stop) {
+  engine::follow([this] { return impl_->connect(); }, impl_->options.schema, options, on_transition, stop);
 }
 std::vector<QueueStats> Client::stats() {
   return impl_->read([&](postgres::Connection& open) { return engine::queue_stats(open, impl_->options.schema); });

@@ -52,11 +52,12 @@ struct Settlement {
   Kind kind = Kind::complete;
   std::shared_ptr<Batch> batch{};
   int row = 0;
-  std::string
-      text{};  ///< complete: the result's JSON, empty for none. fail: the message. cancel: the reason. release: a note, empty for none.
-  bool final = false;                   ///< fail: never retry.
-  bool reported = false;                ///< The board may still hold what its handler said.
-  std::optional<Milliseconds> delay{};  ///< fail, release: when to run again; fail without: by the retry policy.
+  /// complete: the result's JSON, empty for none. fail: the message. cancel: the reason. release: a note, empty for none.
+  std::string text{};
+  bool final = false;                    ///< fail: never retry.
+  bool reported = false;                 ///< The board may still hold what its handler said.
+  std::optional<Clock::duration> ran{};  ///< How long the handler ran, if anybody listens to events.
+  std::optional<Milliseconds> delay{};   ///< fail, release: when to run again; fail without: by the retry policy.
 
   [[nodiscard]] TaskId id() const { return {batch->rows.integer(row, 0)}; }
   [[nodiscard]] std::string_view hint() const noexcept { return batch->rows.text(row, 1); }

@@ -207,7 +207,7 @@ std::vector<Completer::Exception> Completer::send_failures(const std::vector<Set
           .boolean(careful));
   failed_.clear();
   for (int row = 0; row < rows.size(); ++row) {
-    if (rows.is_null(row, 1)) failed_.emplace(rows.integer(row, 0), rows.text(row, 2));
+    if (rows.is_null(row, 1)) failed_.emplace(rows.integer(row, 0), Recorded{std::string(rows.text(row, 2)), rows.time(row, 3)});
   }
   return exceptions_of<Exception>(rows);
 }
@@ -287,10 +287,10 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
     } else if (const auto recorded = failed_.find(one.id().value); recorded == failed_.end()) {
       // Nothing was written: it was settled under this lease before, and that answer was lost.
       state_.log->info("task {} ({}): its end was on record already", one.id().value, kind);
-    } else if (recorded->second == "cancelled") {
+    } else if (recorded->second.status == "cancelled") {
       ++line->cancelled;
       state_.log->info("task {} ({}) was cancelled", one.id().value, kind);
-    } else if (recorded->second == "failed") {
+    } else if (recorded->second.status == "failed") {
       ++line->failed;
       state_.log->error("task {} ({}) failed for good: {}", one.id().value, kind, one.text);
     } else {
@@ -303,6 +303,12 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
   state_.tally.add(lines);
   if (released > 0) state_.tally.released(released);
   if (lost > 0) state_.tally.lost(lost);
+  if (!state_.announcer.wanted()) return;
+  std::vector<const Settlement*> ends;
+  for (const Settlement& one : part) {
+    if (held.count(one.id().value) == 0) ends.push_back(&one);
+  }
+  announce_ends(state_, ends, failed_, [this]() -> postgres::Connection& { return connection(); });
 }
 
 void Completer::attend_reports(const std::vector<Settlement>& batch, bool closed) {

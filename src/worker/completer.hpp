@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "worker/ends.hpp"
 #include "worker/state.hpp"
 
 namespace millrace::worker {
@@ -38,8 +39,8 @@ class Completer {
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
-  std::vector<Settlement> held_;                          // somebody else has their rows: tried again with the next flush
-  std::unordered_map<std::int64_t, std::string> failed_;  // what became of the tasks of the last send of failures
+  std::vector<Settlement> held_;                       // somebody else has their rows: tried again with the next flush
+  std::unordered_map<std::int64_t, Recorded> failed_;  // what became of the tasks of the last send of failures
   Clock::time_point next_reports_{};
   Clock::time_point give_up_ = Clock::time_point::max();
 };

@@ -196,6 +196,7 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
   // The heart keeps the deadlines; it may be asleep for longer than this one.
   if (run.timeout()) state.heart_bell.ring();
   base::fault_point("before-handler");
+  const auto began = state.announcer.began(task, *state.log);
   call(kind->second->handler, run, settlement);
   if (run.reported() && session.open() && settlement.kind == Settlement::Kind::complete) {
     // Its end is recorded by the session itself, so what it said has to be on record before.
@@ -217,6 +218,7 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
   if (settlement.kind != Settlement::Kind::complete && settlement.kind != Settlement::Kind::committed)
     settlement.text = base::storable(settlement.text, limits::error_characters_max);
   settlement.reported = run.reported();
+  settlement.ran = state.announcer.ran(began);
   state.outbox.add(std::move(settlement));
 }
 

@@ -13,6 +13,7 @@
 #include <millrace/worker.hpp>
 
 #include "postgres/connection.hpp"
+#include "worker/announcer.hpp"
 #include "worker/bell.hpp"
 #include "worker/board.hpp"
 #include "worker/interrupt.hpp"
@@ -74,6 +75,7 @@ struct State {
   Board board{};
   Wishes wishes{};
   Tally tally{};
+  Announcer announcer{};
   std::atomic<bool> claiming{true};
   std::atomic<bool> paused_here{false}, paused_there{false};  ///< By the program; by somebody from outside.
   std::atomic<bool> stop_wished{false};

@@ -54,6 +54,7 @@ struct Worker::Impl {
   void start_executor(worker::Serving& serving);
   void release_running();
   bool leave_stuck();
+  bool end_announcer();
   void say_goodbye();
 
   std::shared_ptr<State> state;
@@ -61,7 +62,7 @@ struct Worker::Impl {
   bool started = false;
   std::atomic<bool> hurry{false};  // a second signal: no more grace
   int stop_fd;
-  std::thread claimer, completer, heart, listener;
+  std::thread claimer, completer, heart, listener, announcer;
   struct Executor {
     worker::Slot* slot;
     std::thread thread;
@@ -95,6 +96,7 @@ void Worker::Impl::start() {
     for (int i = 0; i < serving->lane.concurrency(); ++i) start_executor(*serving);
   }
   state->replace_executor = [this](worker::Serving& serving) { start_executor(serving); };
+  if (state->announcer.wanted()) announcer = std::thread([shared = state] { shared->announcer.run(*shared->log); });
   completer = std::thread([this] { worker::Completer(*state).run(); });
   heart = std::thread([this] { worker::Heart(*state).run(); });
   if (state->options.listen) listener = std::thread([this] { worker::listen(*state); });
@@ -151,6 +153,14 @@ bool Worker::Impl::leave_stuck() {
   return stuck;
 }
 
+// Like a handler, a listener has its patience; like a handler's, its thread is left behind then, with its share of the state.
+bool Worker::Impl::end_announcer() {
+  if (!announcer.joinable()) return true;
+  const bool ended = state->announcer.close(Clock::now() + state->options.stop_patience, *state->log);
+  ended ? announcer.join() : announcer.detach();
+  return ended;
+}
+
 void Worker::Impl::say_goodbye() {
   try {
     const auto link = state->connect("goodbye");
@@ -193,10 +203,13 @@ bool Worker::Impl::stop() {
     listener.join();
   }
   const bool stuck = leave_stuck();
+  const bool told = end_announcer();
   say_goodbye();
   state->log->info("worker {} stopped", state->options.name);
-  if (!stuck || !state->options.exit_if_stuck) return !stuck;
-  state->log->error("worker {}: a handler still runs that does not obey; leaving the process", state->options.name);
+  if (!stuck && told) return true;
+  if (!state->options.exit_if_stuck) return false;
+  state->log->error("worker {}: a {} still runs that does not obey; leaving the process", state->options.name,
+                    stuck ? "handler" : "listener");
   state->log->flush();
   std::fflush(nullptr);
   std::_Exit(1);
@@ -224,6 +237,13 @@ void Worker::add(std::string kind, RawHandler handler, KindOptions options, bool
   const std::lock_guard lock(impl_->lifecycle);
   if (impl_->started) throw StateError("handlers are added before the worker starts");
   worker::add_kind(*impl_->state, std::move(kind), std::move(handler), std::move(options), declared);
+}
+
+void Worker::on(Event event, Listener listener) {
+  const std::lock_guard lock(impl_->lifecycle);
+  if (impl_->started) throw StateError("listeners are added before the worker starts");
+  if (!listener) throw InvalidArgument("listener", "is empty");
+  impl_->state->announcer.listen(event, std::move(listener));
 }
 
 void Worker::schedule(std::string name, std::string rule, std::string kind, std::string args, ScheduleOptions options) {
@@ -292,6 +312,7 @@ const std::string& Worker::id() const noexcept { return impl_->state->id; }
 WorkerCounts Worker::counts() const {
   WorkerCounts counts = impl_->state->tally.totals();
   for (const auto& serving : impl_->state->queues) counts.active += serving->lane.running();
+  counts.events_dropped = impl_->state->announcer.dropped();
   return counts;
 }
 

@@ -1,0 +1,150 @@
+#include "worker/announcer.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace {
+
+std::string_view to_string(Event event) noexcept {
+  switch (event) {
+    case Event::started: return "started";
+    case Event::completed: return "completed";
+    case Event::failed: return "failed";
+    case Event::retrying: return "retrying";
+    case Event::cancelled: return "cancelled";
+    case Event::dead: return "dead";
+  }
+  return "unknown";
+}
+
+namespace worker {
+namespace {
+
+constexpr auto between_warnings = std::chrono::seconds(10);
+
+// What was said about the task at enqueue.
+void read_about(const std::string& about, TaskEvent& event) {
+  if (about.empty()) return;
+  const auto json = nlohmann::json::parse(about);
+  const auto text = [&](const char* name) -> std::optional<std::string> {
+    const auto found = json.find(name);
+    if (found == json.end() || !found->is_string()) return {};
+    return found->get<std::string>();
+  };
+  event.correlation = text("correlation");
+  event.tenant = text("tenant");
+  event.traceparent = text("traceparent");
+  if (const auto found = json.find("metadata"); found != json.end()) event.metadata = found->get<std::map<std::string, std::string>>();
+}
+
+}  // namespace
+
+void Announcer::listen(Event event, Listener listener) {
+  wanted_ |= bit(event);
+  listeners_.at(static_cast<std::size_t>(event)).push_back(std::move(listener));
+}
+
+void Announcer::add_start(const Claimed& task, spdlog::logger& log) {
+  std::vector<Announcement> one;
+  one.push_back(about_task(Event::started, task));
+  add(std::move(one), log);
+}
+
+Announcement Announcer::about_task(Event event, const Claimed& task) {
+  Announcement announcement;
+  TaskEvent& it = announcement.event;
+  it.event = event;
+  it.at = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+  it.id = task.id();
+  it.kind = task.kind();
+  it.queue = task.batch->queue;
+  it.attempt = task.attempt();
+  it.max_attempts = task.max_attempts();
+  announcement.about = task.about();
+  return announcement;
+}
+
+// Under the mutex.
+void Announcer::push(Announcement announcement) {
+  if (closed_) return;
+  if (waiting_.size() == waiting_max) {
+    waiting_.pop_front();
+    ++dropped_;
+  }
+  waiting_.push_back(std::move(announcement));
+}
+
+void Announcer::add(std::vector<Announcement> announcements, spdlog::logger& log) {
+  std::int64_t dropped = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::int64_t before = dropped_;
+    for (Announcement& one : announcements) {
+      if (wants(one.event.event)) push(std::move(one));
+    }
+    if (dropped_ > before && Clock::now() >= next_warning_) {
+      next_warning_ = Clock::now() + between_warnings;
+      dropped = dropped_;
+    }
+  }
+  news_.notify_one();
+  if (dropped > 0)
+    log.warn("listeners are too slow: {} events wait, and the oldest are dropped ({} so far); the tasks are not affected", waiting_max,
+             dropped);
+}
+
+void Announcer::tell(Announcement& announcement, spdlog::logger& log) const {
+  TaskEvent& event = announcement.event;
+  read_about(announcement.about, event);
+  for (const Listener& listener : listeners_.at(static_cast<std::size_t>(event.event))) {
+    try {
+      listener(event);
+    } catch (const std::exception& e) {
+      log.error("a listener to {} threw, for task {} ({}): {}", to_string(event.event), event.id.value, event.kind, e.what());
+    } catch (...) {
+      log.error("a listener to {} threw, for task {} ({}), something that is no std::exception", to_string(event.event), event.id.value,
+                event.kind);
+    }
+  }
+}
+
+void Announcer::run(spdlog::logger& log) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    news_.wait(lock, [this] { return !waiting_.empty() || closed_; });
+    if (waiting_.empty()) break;
+    Announcement next = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    tell(next, log);
+    lock.lock();
+  }
+  ended_ = true;
+  end_.notify_all();
+}
+
+bool Announcer::close(Clock::time_point until, spdlog::logger& log) {
+  std::size_t left = 0;
+  bool ended = false;
+  {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    news_.notify_one();
+    ended = end_.wait_until(lock, until, [this] { return ended_; });
+    left = waiting_.size();
+    dropped_ += static_cast<std::int64_t>(left);
+    waiting_.clear();
+  }
+  if (!ended) log.error("a listener has not returned; {} events behind it are dropped, and its thread is left behind", left);
+  return ended;
+}
+
+std::int64_t Announcer::dropped() {
+  const std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
+}  // namespace worker
+}  // namespace millrace
