@@ -10,8 +10,10 @@
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
+#include <thread>
 
 namespace millrace::testing {
 namespace {
@@ -143,9 +145,14 @@ std::optional<Time> Database::next_due() {
 }
 
 void Database::reset(const std::vector<std::string>& tables) {
-  const std::string workers =
-      value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'millrace worker%'");
-  if (workers != "0") throw StateError("a worker is still connected to this database; stop it before reset()");
+  // The sessions of a worker that has stopped take the server a moment to end.
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'millrace worker%'") !=
+         "0") {
+    if (std::chrono::steady_clock::now() > patience)
+      throw StateError("a worker is still connected to this database; stop it before reset()");
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
   std::string all = impl_->tables;
   for (const std::string& table : tables) all += ", " + table;
   try {

@@ -44,35 +44,38 @@ struct Plan {
 struct Faults::Impl {
   explicit Impl(Database& given) : database(given) {}
 
-  // Whether this run is to meet a fault of its kind.
+  // The fault that this task's run is to meet, if there is one left for it.
   std::optional<Fault> next(const std::string& kind, TaskId task) {
     const std::lock_guard lock(mutex);
     const auto found = plans.find(kind);
     if (found == plans.end()) return {};
-    int& met = runs[task];
     for (int before = 0; const Plan& plan : found->second) {
       before += plan.times;
-      if (met >= before) continue;
-      ++met;
-      return plan.fault;
+      if (met[task] < before) return plan.fault;
     }
     return {};
   }
-
-  // As rescue does it for a worker that is dead: its batch is claimable again.
-  void take_lease(LeaseId lease) {
-    database.value(
-        fmt::format("SELECT {}.give_back({}, began => true, alone => false)", base::quote_identifier(database.schema()), lease.value));
+  void strike(TaskId task) {
+    const std::lock_guard lock(mutex);
+    ++met[task];
     ++struck;
   }
 
+  // As rescue does it for a worker that is dead: the whole batch is claimable again. If that happened before, to another task of
+  // the batch, this one is still to come.
+  void take_lease(Context& context) {
+    const std::string moved = database.value(fmt::format("SELECT {}.give_back({}, began => true, alone => false)",
+                                                         base::quote_identifier(database.schema()), context.lease().value));
+    if (moved != "0") strike(context.task_id());
+  }
+
   void cut(Context& context);
-  void watch(int socket, int pid, postgres::Connection& link);
+  void watch(TaskId task, int socket, int pid, postgres::Connection& link);
 
   Database& database;
   std::mutex mutex{};
   std::map<std::string, std::vector<Plan>> plans{};
-  std::map<TaskId, int> runs{};
+  std::map<TaskId, int> met{};
   std::atomic<int> struck{0};
   std::vector<std::jthread> cutters{};
 };
@@ -86,11 +89,12 @@ void Faults::Impl::cut(Context& context) {
   link->script(fmt::format("SELECT pg_advisory_lock({})", cut_lock));
   tx.exec("INSERT INTO millrace_testing.cuts DEFAULT VALUES");
   const std::lock_guard lock(mutex);
-  cutters.emplace_back(
-      [this, socket = tx.conn().sock(), pid = tx.conn().backendpid(), held = std::move(link)] { watch(socket, pid, *held); });
+  cutters.emplace_back([this, task = context.task_id(), socket = tx.conn().sock(), pid = tx.conn().backendpid(), held = std::move(link)] {
+    watch(task, socket, pid, *held);
+  });
 }
 
-void Faults::Impl::watch(int socket, int pid, postgres::Connection& link) {
+void Faults::Impl::watch(TaskId task, int socket, int pid, postgres::Connection& link) {
   try {
     for (;;) {
       const auto now =
@@ -100,7 +104,7 @@ void Faults::Impl::watch(int socket, int pid, postgres::Connection& link) {
       if (now.boolean(0, 0)) {
         // It waits for us in its COMMIT, so the descriptor is still that connection's.
         ::shutdown(socket, SHUT_RD);
-        ++struck;
+        strike(task);
         return;
       }
       // Rolled back instead: there is no commit to cut.
@@ -148,7 +152,7 @@ int Faults::struck() const noexcept { return impl_->struck; }
 RawHandler Faults::wrap(const std::string& kind, RawHandler handler) {
   return [impl = impl_, kind, handler = std::move(handler)](Context& context) -> Outcome<std::string> {
     const auto fault = impl->next(kind, context.task_id());
-    if (fault == Fault::lose_lease) impl->take_lease(context.lease());
+    if (fault == Fault::lose_lease) impl->take_lease(context);
     if (fault != Fault::repeat) {
       Outcome<std::string> outcome = handler(context);
       if (fault == Fault::cut_commit && outcome.state().index() == 0) impl->cut(context);
@@ -156,10 +160,10 @@ RawHandler Faults::wrap(const std::string& kind, RawHandler handler) {
     }
     try {
       Outcome<std::string> outcome = handler(context);
-      impl->take_lease(context.lease());
+      impl->take_lease(context);
       return outcome;
     } catch (...) {
-      impl->take_lease(context.lease());
+      impl->take_lease(context);
       throw;
     }
   };

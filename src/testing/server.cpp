@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <random>
@@ -31,16 +32,23 @@ fs::path make_folder() {
 }  // namespace
 
 std::shared_ptr<Server> Server::get(const std::optional<ConnectionString>& given) {
+  // Ended by hand, because it takes a connection: what the driver keeps for the process is made by its first one, and so outlives
+  // whatever is registered after that.
   static std::mutex mutex;
-  static std::map<std::string, std::shared_ptr<Server>> servers;
+  static auto& servers = *new std::map<std::string, std::shared_ptr<Server>>;
   const std::lock_guard lock(mutex);
   auto& server = servers[given ? "=" + given->reveal() : std::string()];
   if (!server) server = std::make_shared<Server>(given);
+  static const int registered = std::atexit([] { servers.clear(); });
+  static_cast<void>(registered);
   return server;
 }
 
 Server::Server(std::optional<ConnectionString> given) : given_(std::move(given)), owner_(::getpid()) {
-  if (given_) return;
+  if (given_) {
+    run("SELECT 1");
+    return;
+  }
   folder_ = make_folder();
   cluster_ = dev::Cluster::in(folder_);
   try {

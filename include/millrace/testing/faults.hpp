@@ -11,13 +11,14 @@
 
 namespace millrace::testing {
 
-/// Handlers that meet a fault. Each task of a kind meets it in its first `times` runs, then runs undisturbed:
+/// Handlers that meet a fault. Each task of a kind meets it until it has happened to it `times` times, then runs undisturbed:
 ///
 ///     Faults faults{db};
 ///     faults.repeat(ship.kind());
 ///     drain(db, [&](Worker& worker) { faults.handle(worker, ship, ship_handler); });
 ///
-/// The faults happen in the database and on the wire, not in the library, which is the one that you deploy.
+/// Several faults of a kind come one after the other. They happen in the database and on the wire, not in the library, which is the one
+/// that you deploy. What is lost is a lease, that is, a batch: other tasks of it may run twice as well.
 /// Use them with drain(), or a worker of Database::worker_options(). Thread-safe. Must outlive the workers.
 class Faults {
  public:
