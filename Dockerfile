@@ -2,7 +2,7 @@
 FROM debian:bookworm-slim AS build
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-      g++ cmake ninja-build pkg-config libpqxx-dev libpq-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev \
+      g++ cmake ninja-build pkg-config libpqxx-dev libpq-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libvalijson-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .

@@ -35,6 +35,7 @@ struct Exit {
 void add_dev(CLI::App& app, Globals& globals);
 void add_doctor(CLI::App& app, Globals& globals);
 void add_enqueue(CLI::App& app, Globals& globals);
+void add_kind(CLI::App& app, Globals& globals);
 void add_migrate(CLI::App& app, Globals& globals);
 void add_schedule(CLI::App& app, Globals& globals);
 void add_stats(CLI::App& app, Globals& globals);

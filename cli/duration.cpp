@@ -41,6 +41,17 @@ Milliseconds parse_duration(const char* option, std::string_view text) {
   return Milliseconds(total);
 }
 
+std::string format_duration(Milliseconds duration) {
+  std::string text;
+  std::int64_t left = duration.count();
+  for (const auto& [unit, size] :
+       {std::pair("d", 86'400'000), std::pair("h", 3'600'000), std::pair("m", 60'000), std::pair("s", 1000), std::pair("ms", 1)}) {
+    if (left >= size) text += fmt::format("{}{}", left / size, unit);
+    left %= size;
+  }
+  return text.empty() ? "0s" : text;
+}
+
 Backoff parse_backoff(std::string_view text) {
   const auto refuse = [&] {
     throw InvalidArgument("--retry", fmt::format("is \"{}\"; allowed are exponential(1s,60s), linear(1s,60s) and fixed(5s)", text));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <millrace/types.hpp>
@@ -10,6 +11,9 @@ namespace millrace::cli {
 
 /// `500ms`, `30s`, `5m`, `2h`, `1d`, `1h30m`. Throws InvalidArgument(option).
 [[nodiscard]] Milliseconds parse_duration(const char* option, std::string_view text);
+
+/// The same, for people: `1h30m`; `0s` for none.
+[[nodiscard]] std::string format_duration(Milliseconds duration);
 
 /// `exponential(1s,60s)`, `linear(1s,60s)` or `fixed(5s)`. Throws InvalidArgument("--retry").
 [[nodiscard]] Backoff parse_backoff(std::string_view text);

@@ -1,10 +1,12 @@
 // millrace enqueue KIND [JSON|-]
+#include "base/json_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/wait.hpp"
 
 #include <millrace/client.hpp>
+#include <millrace/json_schema.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -26,12 +28,28 @@ struct Call {
   bool lines = false, wait = false;
 };
 
+// What the library's definitions do for a C++ program: args that no handler would take are told to whoever is about to enqueue them.
+void check_schema(Client& client, const std::string& kind, const std::vector<std::string>& args, bool lines) {
+  const auto declared = client.kinds(kind);
+  if (declared.empty() || !declared[0].schema) return;
+  const JsonSchema schema(*declared[0].schema);
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    // What is no JSON at all is told by the enqueue.
+    if (!base::is_json(args[i])) continue;
+    const auto problem = schema.problem(args[i]);
+    if (problem)
+      throw InvalidArgument("args", fmt::format("{}do not fit the schema of {}: {}; see millrace kind show {}",
+                                                lines ? fmt::format("of line {} ", i + 1) : "", kind, *problem, kind));
+  }
+}
+
 void enqueue_lines(const Globals& globals, const Call& call, const EnqueueOptions& options) {
   std::vector<std::string> all;
   for (std::string line; std::getline(std::cin, line);) {
     if (!line.empty()) all.push_back(line);
   }
   Client client({.database = globals.url(), .schema = globals.schema});
+  check_schema(client, call.kind, all, true);
   const auto ids = client.enqueue_many(call.kind, all, options);
   if (globals.json) {
     for (const TaskId id : ids) fmt::print("{{\"id\": {}, \"created\": true}}\n", id.value);
@@ -45,6 +63,7 @@ void enqueue(const Globals& globals, Call call, const EnqueueOptions& options) {
   if (call.args == "-") call.args.assign(std::istreambuf_iterator<char>(std::cin), {});
   Client client({.database = globals.url(), .schema = globals.schema});
   const auto patience = call.patience ? std::optional(parse_duration("--wait-for", *call.patience)) : std::nullopt;
+  check_schema(client, call.kind, {call.args}, false);
   const Enqueued task = client.enqueue(call.kind, call.args, options);
   const bool waits = call.wait || patience;
   if (globals.json && waits) return wait_for(globals, client, task.id, patience);

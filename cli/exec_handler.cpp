@@ -242,6 +242,7 @@ RawHandler exec_handler(std::string command, std::string schema) {
         return base::is_json(line) ? line : std::string();
       }
       case 65: return fail(complaint("exit status 65", child.errors()));
+      case 77: return cancel(complaint("exit status 77", child.errors()));
       case 75: throw std::runtime_error(complaint("exit status 75", child.errors()));
       default: throw std::runtime_error(complaint(fmt::format("exit status {}", code), child.errors()));
     }

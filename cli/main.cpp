@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
   add_enqueue(app, globals);
   add_task(app, globals);
   add_schedule(app, globals);
+  add_kind(app, globals);
   add_worker(app, globals);
   add_stats(app, globals);
   add_doctor(app, globals);

@@ -49,7 +49,7 @@ COMMENT ON COLUMN tasks.lease IS 'The lease of the last claim; kept after settli
 COMMENT ON COLUMN tasks.backoff IS 'Retry policy, as backoff_check() describes it; null is the default policy.';
 COMMENT ON COLUMN tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
 COMMENT ON COLUMN tasks.expires_at IS 'If no attempt has begun by then, none will: the task is cancelled with the reason expired.';
-COMMENT ON COLUMN tasks.reason IS 'Why it was cancelled: expired; null if somebody cancelled it.';
+COMMENT ON COLUMN tasks.reason IS 'Why it was cancelled: expired, or what its handler said; null if somebody cancelled it.';
 COMMENT ON COLUMN tasks.correlation IS 'Ties together what belongs together; tasks that its handler enqueues inherit it.';
 COMMENT ON COLUMN tasks.tenant IS 'The customer or user that it is for.';
 COMMENT ON COLUMN tasks.metadata IS 'Texts by name, for handlers and people.';
@@ -61,6 +61,22 @@ CREATE INDEX tasks_dead ON tasks (dead_at) WHERE dead_at IS NOT NULL;
 CREATE INDEX tasks_correlation ON tasks (correlation, id) WHERE correlation IS NOT NULL;
 CREATE INDEX tasks_tenant ON tasks (tenant, id) WHERE tenant IS NOT NULL;
 CREATE INDEX tasks_tags ON tasks USING gin (tags) WHERE tags IS NOT NULL;
+
+-- What enqueue() takes where a call leaves something open. Written by workers when they start, and only if it changed.
+CREATE TABLE kinds (
+  kind          text        PRIMARY KEY CHECK (kind <> ''),
+  alias_of      text,
+  queue         text,
+  priority      smallint,
+  max_attempts  smallint,
+  backoff       jsonb,
+  timeout       interval,
+  schema        jsonb,
+  registered_at timestamptz NOT NULL DEFAULT clock()
+);
+COMMENT ON TABLE kinds IS 'What the handlers of each kind declare: the defaults of its tasks (null: the general ones), and the JSON Schema of their args.';
+COMMENT ON COLUMN kinds.alias_of IS 'The present name of a kind that was renamed.';
+COMMENT ON COLUMN kinds.registered_at IS 'When a worker last declared something else than before.';
 
 CREATE TABLE expiries (
   expires_at timestamptz NOT NULL,

@@ -7,6 +7,7 @@ DROP FUNCTION add_task(bigint, text, jsonb, text, integer, timestamptz, integer,
 DROP FUNCTION wake(text, timestamptz);
 DROP FUNCTION wake_channel(text);
 DROP FUNCTION args_check(jsonb);
+DROP FUNCTION with_defaults(text, text, integer, integer, jsonb, interval);
 DROP FUNCTION about_check(timestamptz, interval, text, text, text[], jsonb, text);
 DROP FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval);
 DROP FUNCTION priority(text);

@@ -73,14 +73,14 @@ BEGIN
   IF kind IS NULL OR octet_length(kind) NOT BETWEEN 1 AND 128 THEN
     PERFORM refuse('kind', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(kind)::text, 'no')));
   END IF;
-  IF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 128 THEN
-    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
+  IF octet_length(queue) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', octet_length(queue)));
   END IF;
-  IF priority IS NULL OR priority NOT BETWEEN 0 AND 100 THEN
-    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', coalesce(priority::text, 'null')));
+  IF priority NOT BETWEEN 0 AND 100 THEN
+    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', priority));
   END IF;
-  IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 1000 THEN
-    PERFORM refuse('max_attempts', format('is %s; allowed is 1 to 1000', coalesce(max_attempts::text, 'null')));
+  IF max_attempts NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse('max_attempts', format('is %s; allowed is 1 to 1000', max_attempts));
   END IF;
   IF delay IS NOT NULL THEN
     IF run_at IS NOT NULL THEN
@@ -151,6 +151,24 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION about_check(timestamptz, interval, text, text, text[], jsonb, text) IS
   'Private. Refuses (22023) what an enqueue says about a task beyond its options, if out of range. Locks nothing.';
+
+CREATE FUNCTION with_defaults(
+  kind text, INOUT queue text, INOUT priority integer, INOUT max_attempts integer, INOUT backoff jsonb, INOUT timeout interval)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_variable
+DECLARE
+  declared kinds;
+BEGIN
+  SELECT k.* INTO declared FROM kinds k WHERE k.kind = with_defaults.kind;
+  queue := coalesce(queue, declared.queue, 'default');
+  priority := coalesce(priority, declared.priority, 50);
+  max_attempts := coalesce(max_attempts, declared.max_attempts, 5);
+  backoff := coalesce(backoff, declared.backoff);
+  timeout := coalesce(timeout, declared.timeout);
+END $$;
+COMMENT ON FUNCTION with_defaults(text, text, integer, integer, jsonb, interval) IS
+  'Private. These options, and for null what the kind declares (kinds), or else the general default. enqueue() and add_task() have it written out. Locks nothing.';
 
 CREATE FUNCTION args_check(args jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
@@ -226,14 +244,17 @@ DECLARE
   first CONSTANT status := CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END;
   hint  tid;
 BEGIN
+  -- What the call leaves open its kind may have declared.
   -- PL/pgSQL keeps arrays in a form of its own, whose header is longer than that of the next version of the row: as it is,
   -- the tags would seem to change with the claim, and no update would be HOT. An operator's result has the short one.
   INSERT INTO tasks AS t (id, kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args,
                           expires_at, correlation, tenant, tags, metadata, traceparent, unique_key)
   OVERRIDING SYSTEM VALUE
-  VALUES (task, kind, queue, first, priority, due, max_attempts, timeout, backoff, args,
-          expires_at, correlation, tenant, CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent, unique_key)
-  RETURNING t.ctid INTO hint;
+  SELECT task, add_task.kind, coalesce(queue, k.queue, 'default'), first, coalesce(priority, k.priority, 50), due, coalesce(max_attempts, k.max_attempts, 5),
+         coalesce(timeout, k.timeout), coalesce(backoff, k.backoff), args,
+         expires_at, correlation, tenant, CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent, unique_key
+  FROM (SELECT) AS one LEFT JOIN kinds k ON k.kind = add_task.kind
+  RETURNING t.ctid, t.queue, t.priority INTO hint, queue, priority;
   INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
   IF expires_at IS NOT NULL THEN
     INSERT INTO expiries (expires_at, task) VALUES (expires_at, task);
@@ -244,16 +265,16 @@ BEGIN
   RETURN first;
 END $$;
 COMMENT ON FUNCTION add_task(bigint, text, jsonb, text, integer, timestamptz, integer, jsonb, interval, boolean, timestamptz, text, text, text[], jsonb, text, text) IS
-  'Private. Adds a task under this id, with everything that was said about it, all of it checked before. Locks nothing but its new rows.';
+  'Private. Adds a task under this id, with everything that was said about it, all of it checked before; null: what its kind declares (kinds). Locks nothing but its new rows.';
 
 CREATE FUNCTION enqueue(
   kind         text,
   args         jsonb       DEFAULT '{}',
-  queue        text        DEFAULT 'default',
-  priority     integer     DEFAULT 50,
+  queue        text        DEFAULT NULL,
+  priority     integer     DEFAULT NULL,
   run_at       timestamptz DEFAULT NULL,
   delay        interval    DEFAULT NULL,
-  max_attempts integer     DEFAULT 5,
+  max_attempts integer     DEFAULT NULL,
   backoff      jsonb       DEFAULT NULL,
   timeout      interval    DEFAULT NULL,
   wake         boolean     DEFAULT true,
@@ -272,9 +293,10 @@ DECLARE
   task bigint;
   hint tid;
 BEGIN
+  -- What the call leaves open its kind may have declared: see the insert.
   -- What is plainly good is told by one expression; a call of the checks costs more than the inserts' planning.
-  IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(queue) BETWEEN 1 AND 128 AND priority BETWEEN 0 AND 100
-      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout, expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) = 11
+  IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(coalesce(queue, 'default')) BETWEEN 1 AND 128 AND coalesce(priority, 50) BETWEEN 0 AND 100
+      AND coalesce(max_attempts, 5) BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout, expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) = 11
       AND jsonb_typeof(args) = 'object' AND octet_length(args::text) <= 256) IS NOT TRUE THEN
     PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
     PERFORM args_check(args);
@@ -288,9 +310,10 @@ BEGIN
   END IF;
   due := coalesce(run_at, clock() + delay, clock());
   INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
-  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled'::status ELSE 'pending'::status END, priority, due,
-          max_attempts, timeout, backoff, args)
-  RETURNING t.id, t.ctid INTO task, hint;
+  SELECT enqueue.kind, coalesce(queue, k.queue, 'default'), CASE WHEN due > clock() THEN 'scheduled'::status ELSE 'pending'::status END,
+         coalesce(priority, k.priority, 50), due, coalesce(max_attempts, k.max_attempts, 5), coalesce(timeout, k.timeout), coalesce(backoff, k.backoff), args
+  FROM (SELECT) AS one LEFT JOIN kinds k ON k.kind = enqueue.kind
+  RETURNING t.id, t.ctid, t.queue, t.priority INTO task, hint, queue, priority;
   INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
   -- This is wake(), written out: a call would cost more than what it does.
   IF wake AND (current_setting('transaction_isolation') <> 'read committed' OR EXISTS (
@@ -301,16 +324,16 @@ BEGIN
   RETURN task;
 END $$;
 COMMENT ON FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, interval, text, text, text[], jsonb, text) IS
-  'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
+  'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. What is null is as the kind declares (kinds), or else the default: queue default, priority 50, 5 attempts, exponential backoff, no timeout. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
 
 CREATE FUNCTION enqueue_many(
   kind         text,
   args         jsonb[],
-  queue        text        DEFAULT 'default',
-  priority     integer     DEFAULT 50,
+  queue        text        DEFAULT NULL,
+  priority     integer     DEFAULT NULL,
   run_at       timestamptz DEFAULT NULL,
   delay        interval    DEFAULT NULL,
-  max_attempts integer     DEFAULT 5,
+  max_attempts integer     DEFAULT NULL,
   backoff      jsonb       DEFAULT NULL,
   timeout      interval    DEFAULT NULL,
   wake         boolean     DEFAULT true,
@@ -334,6 +357,7 @@ BEGIN
   PERFORM args_check(a) FROM unnest(args) a
   WHERE (jsonb_typeof(a) = 'object' AND octet_length(a::text) <= 256) IS NOT TRUE
      OR octet_length(a::text) > (SELECT s.args_bytes_max FROM settings s);
+  SELECT d.* INTO queue, priority, max_attempts, backoff, timeout FROM with_defaults(kind, queue, priority, max_attempts, backoff, timeout) d;
   due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
   expires_at := coalesce(expires_at, clock() + expires_in);
   WITH added AS (

@@ -235,6 +235,44 @@ $c$For the worker that holds the leases: records a failed attempt of each task. 
 becomes a dead letter (status failed) when finals says so or its attempts are used up. Returns each task's new status and run_at, and the
 exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
 
+CREATE FUNCTION settle_cancelled(
+  worker  uuid,
+  ids     bigint[],
+  leases  bigint[],
+  reasons text[],
+  careful boolean DEFAULT false)
+RETURNS TABLE (id bigint, verdict text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET jit = off
+SET lock_timeout = '250ms'
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF careful THEN
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  ELSE
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
+  END IF;
+  WITH mine AS MATERIALIZED (
+    SELECT t.id, u.reason
+    FROM unnest(ids, leases, reasons) AS u (id, lease, reason)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.id = ANY (ids) AND t.status = 'running' AND t.lease = u.lease AND t.worker = settle_cancelled.worker
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED)
+  UPDATE tasks t SET status = 'cancelled', finished_at = clock(), reason = left(m.reason, 4096)
+  FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
+  RETURN QUERY SELECT * FROM unsettled(settle_cancelled.worker, ids, leases);
+END $$;
+COMMENT ON FUNCTION settle_cancelled(uuid, bigint[], bigint[], text[], boolean) IS
+$c$For the worker that holds the leases: ends tasks as cancelled, because their handlers said that there is nothing left to do, with their
+reasons. Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
+
 CREATE FUNCTION release(
   worker  uuid,
   ids     bigint[],

@@ -3,6 +3,8 @@ SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
 DROP FUNCTION tidy(interval);
 DROP FUNCTION record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]);
+DROP FUNCTION forget_kind(text);
+DROP FUNCTION register_kinds(jsonb);
 DROP FUNCTION deregister_worker(uuid);
 DROP FUNCTION rescue(integer);
 DROP FUNCTION heartbeat(uuid, bigint[]);

@@ -204,6 +204,47 @@ END $$;
 COMMENT ON FUNCTION deregister_worker(uuid) IS
   'Private, for workers: a clean goodbye after everything was settled or released. A lease left behind is rescued by others. Locks the worker''s row.';
 
+CREATE FUNCTION register_kinds(declared jsonb) RETURNS text[]
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '10s'
+AS $$
+DECLARE
+  one     jsonb;
+  row     kinds;
+  written text[] := '{}';
+BEGIN
+  -- In order of their names, so that workers which start together cannot wait for each other in a circle.
+  FOR one IN SELECT d.value FROM jsonb_array_elements(declared) d ORDER BY d.value ->> 'kind' COLLATE "C" LOOP
+    row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', one ->> 'priority', one ->> 'max_attempts', nullif(one -> 'backoff', 'null'),
+            (one ->> 'timeout_ms')::bigint * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
+    PERFORM options_check(row.kind, row.queue, row.priority, NULL, NULL, row.max_attempts, row.backoff, row.timeout);
+    INSERT INTO kinds AS k SELECT row.*
+    ON CONFLICT (kind) DO UPDATE
+      SET alias_of = excluded.alias_of, queue = excluded.queue, priority = excluded.priority, max_attempts = excluded.max_attempts,
+          backoff = excluded.backoff, timeout = excluded.timeout, schema = excluded.schema, registered_at = excluded.registered_at
+      WHERE (k.alias_of, k.queue, k.priority, k.max_attempts, k.backoff, k.timeout, k.schema)
+            IS DISTINCT FROM (excluded.alias_of, excluded.queue, excluded.priority, excluded.max_attempts, excluded.backoff, excluded.timeout, excluded.schema);
+    IF FOUND THEN
+      written := written || row.kind;
+    END IF;
+  END LOOP;
+  RETURN written;
+END $$;
+COMMENT ON FUNCTION register_kinds(jsonb) IS
+$c$For workers, when they start: declares what the tasks of their kinds are to be like, [{"kind", "alias_of", "queue", "priority", "max_attempts", "backoff", "timeout_ms", "schema"}],
+where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed. Locks their rows. Errors: 22023, 55P03.$c$;
+
+CREATE FUNCTION forget_kind(kind text) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+BEGIN
+  DELETE FROM kinds k WHERE k.kind = forget_kind.kind;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('no worker declared a kind "%s"', left(forget_kind.kind, 128));
+  END IF;
+END $$;
+COMMENT ON FUNCTION forget_kind(text) IS
+  'Forgets what workers declared of a kind; its tasks stay. The next worker that handles it declares it again. Anyone who may write kinds may call it. Locks its row. Errors: MR002, 55P03.';
+
 CREATE FUNCTION record_stats(
   worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT

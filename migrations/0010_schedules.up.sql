@@ -21,9 +21,9 @@ CREATE TABLE schedules (
   exclusive    text        NOT NULL CHECK (exclusive IN ('no', 'skip', 'queue')),
   kind         text        NOT NULL,
   args         jsonb       NOT NULL,
-  queue        text        NOT NULL,
-  priority     smallint    NOT NULL,
-  max_attempts smallint    NOT NULL,
+  queue        text,
+  priority     smallint,
+  max_attempts smallint,
   backoff      jsonb,
   timeout      interval,
   tags         text[],
@@ -38,6 +38,7 @@ CREATE TABLE schedules (
   changed_at   timestamptz NOT NULL DEFAULT clock()
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE schedules IS 'One row per recurring schedule. Change it with put_schedule(), pause_schedule() and the like.';
+COMMENT ON COLUMN schedules.queue IS 'Null, as the next four: as the kind declares it at the time of the tick.';
 COMMENT ON COLUMN schedules.plan IS 'The rule as rule_parse() read it.';
 COMMENT ON COLUMN schedules.next_tick IS 'The next tick that was not fired yet; null when the rule has no more.';
 COMMENT ON COLUMN schedules.next_at IS 'When a worker is to look at it: the next tick and its jitter, or sooner while a tick is owed. Null while paused.';
@@ -265,9 +266,9 @@ CREATE FUNCTION put_schedule(
   jitter       interval    DEFAULT '0',
   exclusive    text        DEFAULT 'no',
   anchor       timestamptz DEFAULT NULL,
-  queue        text        DEFAULT 'default',
-  priority     integer     DEFAULT 50,
-  max_attempts integer     DEFAULT 5,
+  queue        text        DEFAULT NULL,
+  priority     integer     DEFAULT NULL,
+  max_attempts integer     DEFAULT NULL,
   backoff      jsonb       DEFAULT NULL,
   timeout      interval    DEFAULT NULL,
   tags         text[]      DEFAULT NULL) RETURNS text

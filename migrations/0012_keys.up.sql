@@ -197,6 +197,9 @@ DECLARE
   moved timestamptz;
   hint  tid;
 BEGIN
+  SELECT d.* INTO queue, priority, max_attempts, backoff, timeout
+  FROM tasks t CROSS JOIN LATERAL with_defaults(t.kind, replace_task.queue, replace_task.priority, replace_task.max_attempts, replace_task.backoff, replace_task.timeout) d
+  WHERE t.id = replace_task.task;
   FOR try IN 1..5 LOOP
     SELECT * INTO old FROM tasks t WHERE t.id = replace_task.task;
     IF NOT FOUND OR old.status NOT IN ('pending', 'scheduled') OR old.attempt > 0 THEN
@@ -242,11 +245,11 @@ CREATE FUNCTION enqueue_once(
   debounce_max interval    DEFAULT NULL,
   throttle     interval    DEFAULT NULL,
   replace      boolean     DEFAULT false,
-  queue        text        DEFAULT 'default',
-  priority     integer     DEFAULT 50,
+  queue        text        DEFAULT NULL,
+  priority     integer     DEFAULT NULL,
   run_at       timestamptz DEFAULT NULL,
   delay        interval    DEFAULT NULL,
-  max_attempts integer     DEFAULT 5,
+  max_attempts integer     DEFAULT NULL,
   backoff      jsonb       DEFAULT NULL,
   timeout      interval    DEFAULT NULL,
   wake         boolean     DEFAULT true,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <millrace/enqueue.hpp>
+#include <millrace/kind.hpp>
 #include <millrace/schedule.hpp>
 #include <millrace/types.hpp>
 
@@ -166,6 +167,11 @@ class Client {
   [[nodiscard]] std::vector<LogLine> logs(TaskId id, std::int64_t after = 0, int limit = 1000);
 
   [[nodiscard]] std::vector<QueueStats> stats();
+
+  /// What workers declared of the kinds that they handle, by name: of all, or of one.
+  [[nodiscard]] std::vector<KindRecord> kinds(const std::optional<std::string>& kind = {});
+  /// Forgets what was declared of a kind that nobody handles any more. Throws NotFound.
+  void forget_kind(const std::string& kind);
 
   /// The workers that are here, oldest first.
   [[nodiscard]] std::vector<WorkerRecord> workers();

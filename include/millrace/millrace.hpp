@@ -5,6 +5,9 @@
 #include <millrace/context.hpp>
 #include <millrace/enqueue.hpp>
 #include <millrace/error.hpp>
+#include <millrace/exceptions.hpp>
+#include <millrace/json_schema.hpp>
+#include <millrace/kind.hpp>
 #include <millrace/limits.hpp>
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>

@@ -59,11 +59,11 @@ struct ScheduleRecord {
   Milliseconds jitter{};
   Exclusive exclusive = Exclusive::no;
   Time anchor{};
-  std::string queue{};
+  std::string queue{};  ///< This and the next four: as a tick would take them now, from the schedule, its kind, or the defaults.
   Priority priority{};
   int max_attempts = 0;
   std::optional<Milliseconds> timeout{};
-  std::optional<std::string> backoff{};  ///< The retry policy as stored, JSON text; none if it is the default.
+  std::optional<std::string> backoff{};  ///< The retry policy, JSON text; none if it is the default.
   std::vector<std::string> tags{};       ///< Of its tasks.
   bool paused = false;
   std::optional<Time> next_tick{};  ///< The next tick; none if its rule has no more.

@@ -3,6 +3,9 @@
 
 #include <concepts>
 #include <functional>
+#include <memory>
+#include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -14,6 +17,8 @@
 #include <millrace/client.hpp>
 #include <millrace/context.hpp>
 #include <millrace/enqueue.hpp>
+#include <millrace/failing_path.hpp>
+#include <millrace/json_schema.hpp>
 #include <millrace/outcome.hpp>
 
 namespace millrace {
@@ -35,22 +40,45 @@ class Task {
 
   [[nodiscard]] const std::string& kind() const noexcept { return kind_; }
   [[nodiscard]] const EnqueueOptions& defaults() const noexcept { return defaults_; }
+  [[nodiscard]] const std::vector<std::string>& aliases() const noexcept { return aliases_; }
+  [[nodiscard]] const std::optional<JsonSchema>& schema() const noexcept { return schema_; }
+
+  /// This definition, whose handler also runs tasks of these kinds: the names that it had before it was renamed.
+  [[nodiscard]] Task with_aliases(std::vector<std::string> former) const {
+    Task task = *this;
+    task.aliases_ = std::move(former);
+    return task;
+  }
+  /// This definition, whose args have to fit this schema: enqueue() throws InvalidArgument("args") if they do not, and a task
+  /// whose args do not becomes a dead letter without being run.
+  [[nodiscard]] Task with_schema(JsonSchema schema) const {
+    Task task = *this;
+    task.schema_ = std::move(schema);
+    return task;
+  }
+  /// This definition, whose result has to fit this schema: a run whose result does not fails for good.
+  [[nodiscard]] Task with_result_schema(JsonSchema schema) const {
+    static_assert(!std::is_void_v<Result>, "this task has no result");
+    Task task = *this;
+    task.result_schema_ = std::move(schema);
+    return task;
+  }
 
   /// Adds a task within `tx`. Throws as millrace::enqueue does.
   Enqueued enqueue(pqxx::transaction_base& tx, const Args& args, EnqueueOptions options = {}) const {
-    return millrace::enqueue(tx, kind_, text(args), keyed(args, std::move(options)));
+    return millrace::enqueue(tx, kind_, checked(args), keyed(args, std::move(options)));
   }
   /// Adds a task in a transaction of its own.
   Enqueued enqueue(Client& client, const Args& args, EnqueueOptions options = {}) const {
-    return client.enqueue(kind_, text(args), keyed(args, std::move(options)));
+    return client.enqueue(kind_, checked(args), keyed(args, std::move(options)));
   }
   /// Adds a task from within a handler, which it inherits the correlation id and the trace context of: in a transaction of its own
   /// at once, or within `tx`, such as context.transaction().
   Enqueued enqueue(Context& context, const Args& args, EnqueueOptions options = {}) const {
-    return context.enqueue(kind_, text(args), keyed(args, std::move(options)));
+    return context.enqueue(kind_, checked(args), keyed(args, std::move(options)));
   }
   Enqueued enqueue(Context& context, pqxx::transaction_base& tx, const Args& args, EnqueueOptions options = {}) const {
-    return millrace::enqueue(tx, kind_, text(args), context.inherit(keyed(args, std::move(options))));
+    return millrace::enqueue(tx, kind_, checked(args), context.inherit(keyed(args, std::move(options))));
   }
   /// Adds many tasks, all or none, and returns their ids in the same order. Throws InvalidArgument if the definition has keys.
   std::vector<TaskId> enqueue_many(pqxx::transaction_base& tx, std::span<const Args> args, EnqueueOptions options = {}) const {
@@ -108,10 +136,23 @@ class Task {
     return options;
   }
 
-  /// Why these args (JSON text) cannot be read; none if they can.
-  [[nodiscard]] static std::optional<std::string> problem(std::string_view text) {
+  /// The result of a completed task; none if it has not completed. Throws InvalidArgument("result") if it cannot be read.
+  [[nodiscard]] auto result(const TaskRecord& task) const {
+    static_assert(!std::is_void_v<Result>, "this task has no result");
+    std::optional<Result> value;
+    if (task.status != Status::completed || !task.result) return value;
     try {
-      static_cast<void>(read(text));
+      value = nlohmann::json::parse(*task.result).template get<Result>();
+    } catch (const nlohmann::json::exception& e) {
+      throw InvalidArgument("result", "cannot be read: " + detail::plain_message(e));
+    }
+    return value;
+  }
+
+  /// Why these args (JSON text) cannot be read, or do not fit the schema; none if they can, and do.
+  [[nodiscard]] std::optional<std::string> problem(std::string_view text) const {
+    try {
+      static_cast<void>(read(text, schema_));
       return {};
     } catch (const Fail& fail) {
       return fail.reason;
@@ -126,43 +167,51 @@ class Task {
     constexpr bool transactional = std::is_invocable_v<Handler&, const Args&, pqxx::transaction_base&, Context&>;
     static_assert(transactional || std::is_invocable_v<Handler&, const Args&, Context&>,
                   "the handler must take the task's args and a Context&, or its args, a pqxx::transaction_base& and a Context&");
-    return [handler = std::move(handler)](Context& context) mutable -> Outcome<std::string> {
-      const Args args = read(context.args());
-      const auto call = [&] {
-        if constexpr (transactional) {
-          return handler(args, context.transaction(), context);
-        } else {
-          return handler(args, context);
-        }
-      };
-      using Returned = decltype(call());
-      if constexpr (std::is_void_v<Returned>) {
-        static_assert(std::is_void_v<Result>, "this task has a result: the handler must return it");
-        call();
-        return std::string{};
-      } else if constexpr (requires(Returned r) { std::move(r).state(); }) {
-        auto state = std::move(call()).state();
-        switch (state.index()) {
-          case 1: return std::get<1>(std::move(state));
-          case 2: return std::get<2>(std::move(state));
-          case 3: return std::get<3>(std::move(state));
-          default: return written(std::get<0>(std::move(state)));
-        }
-      } else {
-        return written(call());
-      }
-    };
+    return
+        [handler = std::move(handler), schema = schema_, result_schema = result_schema_](Context& context) mutable -> Outcome<std::string> {
+          const Args args = read(context.args(), schema);
+          const auto call = [&] {
+            if constexpr (transactional) {
+              return handler(args, context.transaction(), context);
+            } else {
+              return handler(args, context);
+            }
+          };
+          const auto text = [&](const auto& value) { return written(value, result_schema); };
+          using Returned = decltype(call());
+          if constexpr (std::is_void_v<Returned>) {
+            static_assert(std::is_void_v<Result>, "this task has a result: the handler must return it");
+            call();
+            return std::string{};
+          } else if constexpr (requires(Returned r) { std::move(r).state(); }) {
+            return std::move(call()).map(text);
+          } else if constexpr (requires(Returned r) { r.has_value(), r.error(); }) {
+            // A type like std::expected.
+            auto returned = call();
+            if (!returned.has_value()) return err(returned.error());
+            if constexpr (std::is_void_v<Result>)
+              return std::string{};
+            else
+              return text(*returned);
+          } else {
+            return text(call());
+          }
+        };
   }
 
  private:
   template <class Value>
-  static std::string written(const Value& value) {
+  static std::string written(const Value& value, const std::optional<JsonSchema>& schema) {
     if constexpr (std::is_same_v<Value, Done>) {
       static_assert(std::is_void_v<Result>, "this task has a result: the handler must return it");
       return {};
     } else {
       static_assert(std::is_convertible_v<Value, Result>, "the handler must return the task's result");
-      return nlohmann::json(static_cast<Result>(value)).dump();
+      std::string text = nlohmann::json(static_cast<Result>(value)).dump();
+      if (schema) {
+        if (const auto problem = schema->problem(text)) throw Fail{"the result does not fit its schema: " + *problem};
+      }
+      return text;
     }
   }
   // For many at once. A key that was dropped without a word would be found out by what was done twice.
@@ -177,22 +226,42 @@ class Task {
     if (defaults_.throttle) refuse("throttle");
     return merged(std::move(options));
   }
-  static Args read(std::string_view text) {
+  static Args read(std::string_view text, const std::optional<JsonSchema>& schema) {
+    if (schema) {
+      if (const auto problem = schema->problem(text)) throw Fail{"the args do not fit the schema: " + *problem};
+    }
     try {
-      return nlohmann::json::parse(text).template get<Args>();
-    } catch (const nlohmann::json::exception& e) {
-      throw Fail{std::string("the args cannot be read: ") + e.what()};
+      const auto document = nlohmann::json::parse(text);
+      try {
+        return document.template get<Args>();
+      } catch (const std::bad_alloc&) {
+        throw;
+      } catch (const std::exception& e) {
+        const auto convert = [](const nlohmann::json& json) { static_cast<void>(json.template get<Args>()); };
+        const std::string path = detail::FailingPath(document, convert).find();
+        throw Fail{"the args cannot be read: " + (path.empty() ? "" : path + ": ") + detail::plain_message(e)};
+      }
+    } catch (const nlohmann::json::parse_error& e) {
+      throw Fail{"the args cannot be read: " + detail::plain_message(e)};
     }
   }
-  static std::vector<std::string> texts(std::span<const Args> args) {
+  [[nodiscard]] std::string checked(const Args& args) const {
+    std::string json = text(args);
+    if (schema_) schema_->check("args", json);
+    return json;
+  }
+  [[nodiscard]] std::vector<std::string> texts(std::span<const Args> args) const {
     std::vector<std::string> all;
     all.reserve(args.size());
-    for (const Args& one : args) all.push_back(text(one));
+    for (const Args& one : args) all.push_back(checked(one));
     return all;
   }
   std::string kind_;
   EnqueueOptions defaults_;
   Keys<Args> keys_;
+  std::vector<std::string> aliases_{};
+  std::optional<JsonSchema> schema_{};
+  std::optional<JsonSchema> result_schema_{};
 };
 
 }  // namespace millrace

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include <millrace/context.hpp>
+#include <millrace/exceptions.hpp>
+#include <millrace/json_schema.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/schedule.hpp>
 #include <millrace/task.hpp>
@@ -35,8 +37,11 @@ struct WorkerOptions {
   Milliseconds poll_interval{1'000};  ///< How often an idle worker looks without being woken. 10 ms to 1 h.
   Milliseconds grace{30'000};         ///< At stop: how long running handlers may finish before they are asked to stop.
   Milliseconds stop_patience{5'000};  ///< After that: how long they have to obey before their tasks are released.
-  int batch = 500;                    ///< Most tasks of one claim; 1 to 5000.
-  bool listen = true;                 ///< false: poll only; no LISTEN, no prepared statement, no session state. For transaction poolers.
+  Milliseconds timeout_grace{
+      30'000};                ///< How long a run has to obey after its timeout; then its attempt failed and its thread is left behind.
+  bool exit_if_stuck = true;  ///< Whether stop() leaves the process, by _exit(1), when a thread was left behind and still runs.
+  int batch = 500;            ///< Most tasks of one claim; 1 to 5000.
+  bool listen = true;         ///< false: poll only; no LISTEN, no prepared statement, no session state. For transaction poolers.
   std::shared_ptr<spdlog::logger> logger{};  ///< Default: standard error, from level info.
 };
 
@@ -47,8 +52,9 @@ struct WorkerCounts {
   std::int64_t retried = 0;
   std::int64_t failed = 0;
   std::int64_t released = 0;    ///< Given back without being counted.
+  std::int64_t cancelled = 0;   ///< Ended as cancelled: by somebody, or by the handler's word.
   std::int64_t lost = 0;        ///< Settlements refused because the lease was lost.
-  std::int64_t stragglers = 0;  ///< Handlers that did not obey the stop; their threads still run.
+  std::int64_t stragglers = 0;  ///< Handlers that did not obey, so that their threads were left behind and replaced.
 };
 
 /// What a preflight found of the live tasks of one kind.
@@ -64,8 +70,14 @@ struct PreflightKind {
   std::vector<Example> examples{};  ///< The first 10 that cannot be read.
 };
 
-/// A handler on the level of JSON text: returns the result's JSON text, empty for none. `context.args()` has the args.
-using RawHandler = std::function<Outcome<std::string>(Context&)>;
+/// What a worker knows of a kind beside its handler; Worker::handle takes it from the definition.
+struct KindOptions {
+  std::vector<std::string> aliases{};  ///< Former names of the kind: their tasks are run by the same handler.
+  EnqueueOptions defaults{};           ///< start() registers queue, priority, max_attempts, backoff and timeout: see docs/definitions.md.
+  std::optional<JsonSchema> schema{};  ///< Registered too. Args that do not fit make a task a dead letter without a run.
+  ExceptionRules exceptions{};         ///< What becomes of a task whose handler throws.
+  std::function<std::optional<std::string>(std::string_view)> problem{};  ///< Tells why args cannot be read, for preflight().
+};
 
 /// Claims tasks and runs handlers. Any number may share a queue, in any number of processes.
 /// Handlers run on the worker's threads, up to `concurrency` at once per queue, so they must be thread-safe.
@@ -81,17 +93,24 @@ class Worker {
   Worker(Worker&&) = delete;
   Worker& operator=(Worker&&) = delete;
 
-  /// Runs `handler(const Args&, Context&)` for each task of this definition. It returns the definition's result, an
-  /// Outcome of it, or (for definitions without a result) nothing. Retry, Fail and Snooze may be thrown; any other
-  /// exception is a failed attempt, to be retried. Args that cannot be read are a failure for good.
+  /// Runs `handler(const Args&, Context&)` for each task of this definition, and of its aliases. It returns the definition's
+  /// result, an Outcome of it, a type like std::expected, or (for definitions without a result) nothing. Retry, Fail, Snooze and
+  /// Cancel may be thrown; any other exception is a failed attempt, to be retried, unless `rules` say otherwise. Args that cannot be
+  /// read, or do not fit the definition's schema, are a failure for good. start() registers the definition's defaults and schema
+  /// in the table kinds, for whoever enqueues without the definition.
   /// `handler(const Args&, pqxx::transaction_base&, Context&)` is given context.transaction(): see there.
+  /// Throws InvalidArgument("kind") if the kind, or an alias, has a handler already.
   template <class Args, class Result, class Handler>
-  void handle(const Task<Args, Result>& task, Handler handler) {
-    handle_raw(task.kind(), task.wrap(std::move(handler)), &Task<Args, Result>::problem);
+  void handle(const Task<Args, Result>& task, Handler handler, ExceptionRules rules = {}) {
+    add(task.kind(), task.wrap(std::move(handler)),
+        {.aliases = task.aliases(),
+         .defaults = task.defaults(),
+         .schema = task.schema(),
+         .exceptions = std::move(rules),
+         .problem = [task](std::string_view args) { return task.problem(args); }});
   }
-  /// The same on the level of JSON text. `problem` tells why args cannot be read, for preflight(). Throws InvalidArgument
-  /// if the kind has a handler already.
-  void handle_raw(std::string kind, RawHandler handler, std::function<std::optional<std::string>(std::string_view)> problem = {});
+  /// The same on the level of JSON text. Registered only if `options` has a default, a schema or an alias.
+  void handle_raw(std::string kind, RawHandler handler, KindOptions options = {});
 
   /// Reads the args of every live task in this worker's queues with this program, before it is let loose on them: by kind, what
   /// it could not read or has no handler for. Changes nothing, and needs no start(). Throws ConnectionError, SchemaError.
@@ -115,8 +134,9 @@ class Worker {
   /// connection are survived: it reconnects with backoff, listens again and claims at once.
   void start();
   /// Stops claiming, gives back what was not begun, lets handlers finish within `grace`, then asks them to stop and releases
-  /// what still runs. Returns true when every handler has ended; if not, a thread still runs one and the process should
-  /// exit. Harmless when not started.
+  /// what still runs. If a thread is still in a handler then, which cannot be ended, this leaves the process by _exit(1) once all
+  /// is recorded: what is destroyed at a normal end would be pulled away under that thread. With `exit_if_stuck` false it returns
+  /// false instead, and the program should leave so itself. Otherwise true. Harmless when not started.
   bool stop();
 
   /// Claims no more until resume(); what has begun goes on, what is here and has not begun is given back. Any thread may
@@ -135,6 +155,7 @@ class Worker {
   struct Impl;
 
  private:
+  void add(std::string kind, RawHandler handler, KindOptions options, bool declared = true);
   std::shared_ptr<Impl> impl_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "engine/enqueue.hpp"
+#include "engine/kinds.hpp"
 #include "engine/progress.hpp"
 #include "engine/schedules.hpp"
 #include "engine/tasks.hpp"
@@ -148,6 +149,13 @@ std::vector<LogLine> Client::logs(TaskId id, std::int64_t after, int limit) {
 }
 std::vector<QueueStats> Client::stats() {
   return impl_->read([&](postgres::Connection& open) { return engine::queue_stats(open, impl_->options.schema); });
+}
+
+std::vector<KindRecord> Client::kinds(const std::optional<std::string>& kind) {
+  return impl_->read([&](postgres::Connection& open) { return engine::list_kinds(open, impl_->options.schema, kind); });
+}
+void Client::forget_kind(const std::string& kind) {
+  impl_->write([&](postgres::Connection& open) { engine::forget_kind(open, impl_->options.schema, kind); });
 }
 
 std::vector<WorkerRecord> Client::workers() {

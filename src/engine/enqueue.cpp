@@ -32,6 +32,8 @@ void check_backoff(const Backoff& backoff) {
   check_range("backoff.jitter", backoff.jitter, 0, 0.5);
 }
 
+}  // namespace
+
 void check_options(std::string_view kind, const EnqueueOptions& options) {
   base::check_schema_name(options.schema);
   base::check_name("kind", kind, limits::kind_bytes_max);
@@ -55,14 +57,19 @@ void check_options(std::string_view kind, const EnqueueOptions& options) {
   check_keys(options);
 }
 
+namespace {
+
+std::string priority_text(Priority priority) { return std::to_string(priority.value()); }
+
 // $2 to $10: everything but the kind, in the order of both SQL functions.
 void bind_options(postgres::Params& params, const EnqueueOptions& options) {
   const auto text_of = [](const auto& value, auto format) { return value ? std::optional(format(*value)) : std::optional<std::string>(); };
-  params.text(options.queue.value_or("default"))
-      .integer(options.priority.value_or(Priority::normal).value())
+  const auto number = [](int value) { return std::to_string(value); };
+  params.maybe(options.queue)
+      .maybe(text_of(options.priority, priority_text))
       .maybe(text_of(options.run_at, base::format_time))
       .maybe(text_of(options.delay, interval))
-      .integer(options.max_attempts.value_or(5))
+      .maybe(text_of(options.max_attempts, number))
       .maybe(text_of(options.backoff, backoff_json))
       .maybe(text_of(options.timeout, interval))
       .boolean(options.wake);
@@ -128,7 +135,8 @@ Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, c
   params.text(std::string(kind)).text(std::string(args));
   if (says_about(options) || has_keys(options)) return enqueue_once(run, std::move(params), options);
   if (plain(options)) {
-    params.text(options.queue.value_or("default")).integer(options.priority.value_or(Priority::normal).value());
+    params.maybe(options.queue);
+    options.priority ? params.integer(options.priority->value()) : params.null();
     const auto rows = run(fmt::format("SELECT {}.enqueue($1, $2::jsonb, $3, $4)", base::quote_identifier(options.schema)), params);
     return {.id = {rows.integer(0, 0)}, .status = Status::pending, .created = true};
   }

@@ -26,6 +26,9 @@ Enqueued enqueue(const Run& run, std::string_view kind, std::string_view args, c
 /// As millrace::enqueue_many, through `run`, which must be within one transaction.
 std::vector<TaskId> enqueue_many(const Run& run, std::string_view kind, std::span<const std::string> args, const EnqueueOptions& options);
 
+/// Throws InvalidArgument for a kind, or options, out of range.
+void check_options(std::string_view kind, const EnqueueOptions& options);
+
 /// A retry policy as the JSON that SQL's backoff_check() describes.
 [[nodiscard]] std::string backoff_json(const Backoff& backoff);
 

@@ -23,8 +23,8 @@ std::optional<std::string> text_of(const std::optional<Value>& value, const Form
 
 constexpr const char* columns =
     "name, rule, kind, args, zone, gap, fold, misfire, misfire_max, (extract(epoch FROM grace) * 1000)::bigint,"
-    " (extract(epoch FROM jitter) * 1000)::bigint, exclusive, anchor, queue, priority, max_attempts,"
-    " (extract(epoch FROM timeout) * 1000)::bigint, backoff, paused, next_tick, next_at, owed_tick, last_tick, last_task, problem, "
+    " (extract(epoch FROM jitter) * 1000)::bigint, exclusive, anchor, d.queue, d.priority, d.max_attempts,"
+    " (extract(epoch FROM d.timeout) * 1000)::bigint, d.backoff, paused, next_tick, next_at, owed_tick, last_tick, last_task, problem, "
     "to_jsonb(tags)";
 
 ScheduleRecord record_of(const postgres::Result& rows, int row) {
@@ -110,9 +110,9 @@ Put put_schedule(const Run& run, std::string_view name, std::string_view rule, s
               .text(interval(options.jitter))
               .text(std::string(to_string(options.exclusive)))
               .maybe(text_of(options.anchor, base::format_time))
-              .text(task.queue.value_or("default"))
-              .integer(task.priority.value_or(Priority::normal).value())
-              .integer(task.max_attempts.value_or(5))
+              .maybe(task.queue)
+              .maybe(text_of(task.priority, [](Priority priority) { return std::to_string(priority.value()); }))
+              .maybe(text_of(task.max_attempts, [](int attempts) { return std::to_string(attempts); }))
               .maybe(text_of(task.backoff, backoff_json))
               .maybe(text_of(task.timeout, interval))
               .maybe(tags_text(task)));
@@ -122,9 +122,11 @@ Put put_schedule(const Run& run, std::string_view name, std::string_view rule, s
 
 std::vector<ScheduleRecord> list_schedules(postgres::Connection& connection, const std::string& schema,
                                            const std::optional<std::string>& name) {
-  const auto rows = connection.run(fmt::format("SELECT {} FROM {}.schedules s WHERE $1::text IS NULL OR s.name = $1 ORDER BY name", columns,
-                                               base::quote_identifier(schema)),
-                                   postgres::Params().maybe(name));
+  const auto rows = connection.run(
+      fmt::format("SELECT {0} FROM {1}.schedules s CROSS JOIN LATERAL {1}.with_defaults(s.kind, s.queue, s.priority, s.max_attempts,"
+                  " s.backoff, s.timeout) d WHERE $1::text IS NULL OR s.name = $1 ORDER BY name",
+                  columns, base::quote_identifier(schema)),
+      postgres::Params().maybe(name));
   std::vector<ScheduleRecord> all;
   all.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) all.push_back(record_of(rows, row));

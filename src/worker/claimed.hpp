@@ -48,13 +48,14 @@ struct Claimed {
 /// How a run ended, on its way to the database.
 struct Settlement {
   /// committed: completed within the handler's own transaction, so that there is nothing left to write.
-  enum class Kind : std::uint8_t { complete, fail, release, committed };
+  enum class Kind : std::uint8_t { complete, fail, cancel, release, committed };
   Kind kind = Kind::complete;
   std::shared_ptr<Batch> batch{};
   int row = 0;
-  std::string text{};     ///< complete: the result's JSON, empty for none. fail: the message. release: a note, empty for none.
-  bool final = false;     ///< fail: never retry.
-  bool reported = false;  ///< The board may still hold what its handler said.
+  std::string
+      text{};  ///< complete: the result's JSON, empty for none. fail: the message. cancel: the reason. release: a note, empty for none.
+  bool final = false;                   ///< fail: never retry.
+  bool reported = false;                ///< The board may still hold what its handler said.
   std::optional<Milliseconds> delay{};  ///< fail, release: when to run again; fail without: by the retry policy.
 
   [[nodiscard]] TaskId id() const { return {batch->rows.integer(row, 0)}; }

@@ -75,7 +75,8 @@ void Completer::flush(std::vector<Settlement> batch) {
     if (one.kind == Settlement::Kind::committed) committed.push_back(std::exchange(one, {}));
   }
   if (!committed.empty()) conclude(committed, {});
-  for (const auto kind : {Settlement::Kind::complete, Settlement::Kind::fail, Settlement::Kind::release}) {
+  using End = Settlement::Kind;
+  for (const auto kind : {End::complete, End::fail, End::cancel, End::release}) {
     std::vector<Settlement> part;
     for (Settlement& one : batch) {
       if (one.batch == nullptr || one.kind != kind) continue;
@@ -142,6 +143,7 @@ std::vector<Completer::Exception> Completer::send(const std::vector<Settlement>&
   switch (part[0].kind) {
     case Settlement::Kind::complete: return send_completions(part, careful);
     case Settlement::Kind::fail: return send_failures(part, careful);
+    case Settlement::Kind::cancel: return send_cancellations(part, careful);
     case Settlement::Kind::release:
     case Settlement::Kind::committed: break;
   }
@@ -210,6 +212,20 @@ std::vector<Completer::Exception> Completer::send_failures(const std::vector<Set
   return exceptions_of<Exception>(rows);
 }
 
+std::vector<Completer::Exception> Completer::send_cancellations(const std::vector<Settlement>& part, bool careful) {
+  Names names(part);
+  ArrayText reasons;
+  for (const Settlement& one : part) reasons.text(one.text);
+  return exceptions_of<Exception>(connection().run(
+      fmt::format("SELECT id, verdict FROM {}.settle_cancelled($1, $2::bigint[], $3::bigint[], $4::text[], $5)", state_.schema),
+      Params()
+          .text(state_.id)
+          .text(std::move(names.ids).take())
+          .text(std::move(names.leases).take())
+          .text(std::move(reasons).take())
+          .boolean(careful)));
+}
+
 std::vector<Completer::Exception> Completer::send_releases(const std::vector<Settlement>& part, bool careful) {
   // One call per (delay, note): nearly always one.
   std::map<std::pair<std::int64_t, std::string>, std::vector<Settlement>> alike;
@@ -265,10 +281,14 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
     }
     if (one.kind == Settlement::Kind::complete || one.kind == Settlement::Kind::committed) {
       ++line->completed;
+    } else if (one.kind == Settlement::Kind::cancel) {
+      ++line->cancelled;
+      state_.log->info("task {} ({}) cancelled itself: {}", one.id().value, kind, one.text);
     } else if (const auto recorded = failed_.find(one.id().value); recorded == failed_.end()) {
       // Nothing was written: it was settled under this lease before, and that answer was lost.
       state_.log->info("task {} ({}): its end was on record already", one.id().value, kind);
     } else if (recorded->second == "cancelled") {
+      ++line->cancelled;
       state_.log->info("task {} ({}) was cancelled", one.id().value, kind);
     } else if (recorded->second == "failed") {
       ++line->failed;

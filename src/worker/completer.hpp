@@ -28,6 +28,7 @@ class Completer {
   std::vector<Exception> send(const std::vector<Settlement>& part, bool careful);
   std::vector<Exception> send_completions(const std::vector<Settlement>& part, bool careful);
   std::vector<Exception> send_failures(const std::vector<Settlement>& part, bool careful);
+  std::vector<Exception> send_cancellations(const std::vector<Settlement>& part, bool careful);
   std::vector<Exception> send_releases(const std::vector<Settlement>& part, bool careful);
   void conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions);
   postgres::Connection& connection();

@@ -115,6 +115,14 @@ void settle_as(Settlement& settlement, const Snooze& snooze) {
   settlement.kind = Settlement::Kind::release;
   settlement.delay = std::max(snooze.delay, Milliseconds{0});
 }
+void settle_as(Settlement& settlement, const Cancel& cancel) {
+  settlement.kind = Settlement::Kind::cancel;
+  settlement.text = cancel.reason;
+}
+void settle_as(Settlement& settlement, const Err& err) {
+  settlement.kind = Settlement::Kind::fail;
+  settlement.text = err.reason;
+}
 void settle_as(Settlement& settlement, std::string problem) {
   settlement.kind = Settlement::Kind::fail;
   settlement.text = std::move(problem);
@@ -122,22 +130,26 @@ void settle_as(Settlement& settlement, std::string problem) {
 
 void call(const RawHandler& handler, Context& context, Settlement& settlement) {
   try {
-    auto state = handler(context).state();
-    switch (state.index()) {
-      case 0:
-        settlement.text = std::get<0>(std::move(state));
-        if (!settlement.text.empty()) base::check_json("result", settlement.text, false);
-        break;
-      case 1: settle_as(settlement, std::get<1>(state)); break;
-      case 2: settle_as(settlement, std::get<2>(state)); break;
-      default: settle_as(settlement, std::get<3>(state)); break;
-    }
+    std::visit(
+        [&](auto&& said) {
+          if constexpr (std::is_same_v<std::decay_t<decltype(said)>, std::string>) {
+            settlement.text = std::move(said);
+            if (!settlement.text.empty()) base::check_json("result", settlement.text, false);
+          } else {
+            settle_as(settlement, said);
+          }
+        },
+        handler(context).state());
   } catch (const Retry& retry) {
     settle_as(settlement, retry);
   } catch (const Fail& fail) {
     settle_as(settlement, fail);
   } catch (const Snooze& snooze) {
     settle_as(settlement, snooze);
+  } catch (const Cancel& cancel) {
+    settle_as(settlement, cancel);
+  } catch (const Err& err) {
+    settle_as(settlement, err);
   } catch (const std::exception& e) {
     settle_as(settlement, std::string(e.what()));
   } catch (...) {
@@ -164,8 +176,8 @@ void end_transaction(HandlerSession& session, const Claimed& task, Settlement& s
 // Runs one task and settles it, unless its settlement was taken from it.
 void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& session, const Claimed& task) {
   Settlement settlement{.batch = task.batch, .row = task.row};
-  const auto handler = state.handlers.find(task.kind());
-  if (handler == state.handlers.end()) {
+  const auto kind = state.kinds.find(task.kind());
+  if (kind == state.kinds.end()) {
     settlement.kind = Settlement::Kind::release;
     settlement.text = fmt::format("worker {} has no handler for kind \"{}\"; given back for 30 s", state.options.name, task.kind());
     settlement.delay = Milliseconds(30'000);
@@ -184,7 +196,7 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
   // The heart keeps the deadlines; it may be asleep for longer than this one.
   if (run.timeout()) state.heart_bell.ring();
   base::fault_point("before-handler");
-  call(handler->second, run, settlement);
+  call(kind->second->handler, run, settlement);
   if (run.reported() && session.open() && settlement.kind == Settlement::Kind::complete) {
     // Its end is recorded by the session itself, so what it said has to be on record before.
     state.board.await_recorded(task.id(), Clock::now() + std::chrono::seconds(1), [&] { state.outbox.nudge(); });
@@ -202,13 +214,23 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
       settlement.text = fmt::format("{}: {}", why_stopped(end.cause, run.timeout()), settlement.text);
     }
   }
-  if (settlement.kind == Settlement::Kind::fail || settlement.kind == Settlement::Kind::release)
+  if (settlement.kind != Settlement::Kind::complete && settlement.kind != Settlement::Kind::committed)
     settlement.text = base::storable(settlement.text, limits::error_characters_max);
   settlement.reported = run.reported();
   state.outbox.add(std::move(settlement));
 }
 
 }  // namespace
+
+void leave_behind(State& state, Serving& serving, const Claimed& task) {
+  state.tally.straggled();
+  serving.lane.forget_run();
+  Settlement settlement{.batch = task.batch, .row = task.row};
+  settle_as(settlement, fmt::format("{} and did not stop within {} ms; its thread was left behind",
+                                    why_stopped(StopCause::timeout, task.timeout()), state.options.timeout_grace.count()));
+  state.log->error("task {} ({}) {}", task.id().value, task.kind(), settlement.text);
+  state.outbox.add(std::move(settlement));
+}
 
 void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) {
   HandlerSession session(*state, slot);
@@ -221,6 +243,7 @@ void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) 
       state->tally.lost(1);
     } else {
       run_task(*state, serving, slot, session, *task);
+      if (slot.abandoned()) return;  // another thread is in its place
     }
     took = Clock::now() - begin;
   }

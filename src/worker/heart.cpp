@@ -1,5 +1,6 @@
 #include "worker/heart.hpp"
 
+#include "worker/executor.hpp"
 #include "worker/orders.hpp"
 
 #include <fmt/format.h>
@@ -185,9 +186,16 @@ Clock::time_point Heart::watch_deadlines() {
   auto next = Clock::time_point::max();
   const auto now = Clock::now();
   for (const auto& serving : state_.queues) {
-    for (const auto& slot : serving->slots) {
-      if (const auto deadline = slot->check_deadline(now)) next = std::min(next, *deadline);
-    }
+    int left = 0;
+    serving->slots.each([&](Slot& slot) {
+      if (const auto task = slot.overrun(now)) {
+        leave_behind(state_, *serving, *task);
+        ++left;
+      } else if (const auto again = slot.check_deadline(now, state_.options.timeout_grace)) {
+        next = std::min(next, *again);
+      }
+    });
+    for (; left > 0; --left) state_.replace_executor(*serving);
   }
   return next;
 }

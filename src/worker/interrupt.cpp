@@ -33,7 +33,7 @@ void cancel_runs(State& state, const std::vector<TaskId>& tasks) {
   state.wishes.add(tasks);
   for (const TaskId task : tasks) {
     for (const auto& serving : state.queues) {
-      for (const auto& slot : serving->slots) slot->stop_if_task(task, StopCause::cancel);
+      serving->slots.each([&](Slot& slot) { slot.stop_if_task(task, StopCause::cancel); });
     }
   }
 }
@@ -49,11 +49,19 @@ void look_for_cancellations(State& state, postgres::Connection& link) {
 Clock::time_point interrupt_stopped(State& state, postgres::Connection& link) {
   auto next = Clock::time_point::max();
   for (const auto& serving : state.queues) {
-    for (const auto& slot : serving->slots) {
-      const auto again = slot->interrupt_session(
-          Clock::now(), [&](int pid) { link.run("SELECT pg_cancel_backend($1::integer)", postgres::Params().integer(pid)); });
+    serving->slots.each([&](Slot& slot) {
+      const auto again = slot.interrupt_session(Clock::now(), [&](int pid, bool left) {
+        // What a thread that was left behind holds in the database, it would hold for ever. Behind a pooler a session is nobody's.
+        if (left && state.options.listen)
+          link.run(fmt::format("SELECT pg_terminate_backend(a.pid) FROM {}.worker_sessions s JOIN pg_stat_activity a"
+                               " ON a.pid = s.pid AND a.backend_start = s.backend_start WHERE s.worker = $1 AND s.pid = $2",
+                               state.schema),
+                   postgres::Params().text(state.id).integer(pid));
+        else
+          link.run("SELECT pg_cancel_backend($1::integer)", postgres::Params().integer(pid));
+      });
       if (again) next = std::min(next, *again);
-    }
+    });
   }
   return next;
 }

@@ -34,7 +34,8 @@ void cancel_runs(State& state, const std::vector<TaskId>& tasks);
 /// Asks the database, through `link`, which of the worker's tasks somebody cancelled, and does so.
 void look_for_cancellations(State& state, postgres::Connection& link);
 /// Cancels, through `link`, what the open sessions of runs that were asked to stop execute now. Again every half second
-/// while such a session stays open: between two statements there was nothing to cancel. Returns when to come back.
+/// while such a session stays open: between two statements there was nothing to cancel. Sessions of runs that were left behind
+/// are ended instead. Returns when to come back.
 Clock::time_point interrupt_stopped(State& state, postgres::Connection& link);
 
 }  // namespace millrace::worker

@@ -87,6 +87,15 @@ std::vector<Claimed> Lane::withdraw(Clock::time_point since) {
   return out;
 }
 
+void Lane::forget_run() {
+  {
+    const std::lock_guard lock(mutex_);
+    --running_;
+    starved_ = false;
+  }
+  claimer_.ring();
+}
+
 void Lane::close() {
   {
     const std::lock_guard lock(mutex_);

@@ -31,6 +31,8 @@ class Lane {
   [[nodiscard]] std::optional<Claimed> take(std::optional<Clock::duration> finished);
   /// What was claimed before `since` and has not begun; it leaves the lane.
   [[nodiscard]] std::vector<Claimed> withdraw(Clock::time_point since = Clock::time_point::max());
+  /// A thread that was left behind in a run will not take() again: what it ran counts no more.
+  void forget_run();
   /// No more tasks: take() returns none.
   void close();
   /// Whether nothing runs and nothing waits.

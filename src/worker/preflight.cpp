@@ -16,6 +16,11 @@ using postgres::Params;
 constexpr int page = 1000;
 constexpr std::size_t examples_max = 10;
 
+std::optional<std::string> problem_of(const KindOptions& kind, std::string_view args) {
+  if (kind.problem) return kind.problem(args);
+  return kind.schema ? kind.schema->problem(args) : std::nullopt;
+}
+
 class Findings {
  public:
   explicit Findings(const State& state) : state_(state) {}
@@ -27,9 +32,9 @@ class Findings {
       const std::string kind(rows.text(row, 1));
       PreflightKind& found = kinds_[kind];
       ++found.live;
-      const auto problem = state_.problems.find(kind);
-      if (problem == state_.problems.end()) continue;
-      if (const auto why = problem->second(rows.text(row, 2))) {
+      const auto known = state_.kinds.find(kind);
+      if (known == state_.kinds.end()) continue;
+      if (const auto why = problem_of(known->second->options, rows.text(row, 2))) {
         ++found.unreadable;
         if (found.examples.size() < examples_max) found.examples.push_back({{rows.integer(row, 0)}, *why});
       }
@@ -40,7 +45,7 @@ class Findings {
     all.reserve(kinds_.size());
     for (auto& [kind, found] : kinds_) {
       found.kind = kind;
-      found.handled = state_.handlers.contains(kind);
+      found.handled = state_.kinds.contains(kind);
       all.push_back(std::move(found));
     }
     return all;

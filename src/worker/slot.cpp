@@ -6,8 +6,8 @@ void Slot::begin(const Claimed& task, std::optional<Clock::time_point> deadline)
   const std::lock_guard lock(mutex_);
   task_ = task;
   deadline_ = deadline;
+  overrun_at_.reset();
   cause_ = StopCause::none;
-  abandoned_ = false;
   stopping_ = false;
 }
 
@@ -15,8 +15,9 @@ Slot::End Slot::end() {
   const std::lock_guard lock(mutex_);
   task_.reset();
   deadline_.reset();
+  overrun_at_.reset();
   source_ = std::stop_source(std::nostopstate);
-  return {cause_, abandoned_};
+  return {cause_, left_};
 }
 
 std::stop_token Slot::token() {
@@ -66,22 +67,40 @@ void Slot::session_closed() {
   session_open_ = false;
 }
 
-std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now) {
+std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now, Clock::duration grace) {
+  std::optional<Clock::time_point> again;
   {
     const std::lock_guard lock(mutex_);
-    if (!task_ || !deadline_) return {};
+    if (!task_ || !deadline_) return task_ ? overrun_at_ : std::nullopt;
     if (*deadline_ > now) return deadline_;
+    overrun_at_ = again = *deadline_ + grace;
     deadline_.reset();
   }
   stop(StopCause::timeout);
-  return {};
+  return again;
+}
+
+std::optional<Claimed> Slot::overrun(Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  if (!overrun_at_ || *overrun_at_ > now) return {};
+  return abandon_locked();
 }
 
 std::optional<Claimed> Slot::abandon() {
   const std::lock_guard lock(mutex_);
-  if (!task_) return {};
-  abandoned_ = true;
+  return abandon_locked();
+}
+
+std::optional<Claimed> Slot::abandon_locked() {
+  if (!task_ || left_) return {};
+  overrun_at_.reset();
+  left_ = true;
   return task_;
+}
+
+bool Slot::left_behind() {
+  const std::lock_guard lock(mutex_);
+  return task_ && left_;
 }
 
 }  // namespace millrace::worker

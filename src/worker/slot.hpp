@@ -1,10 +1,15 @@
 // One executor's place: the run it is in, as other threads see it.
+//
+// A run that does not obey is abandoned: its settlement is made for it, and its thread, which cannot be ended, is left behind.
+// abandon() and overrun() on one side and end() on the other agree under the slot's lock on who settles.
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <vector>
 
 #include "worker/claimed.hpp"
 
@@ -27,16 +32,18 @@ class Slot {
   [[nodiscard]] std::stop_token token();
   void stop_if_task(TaskId task, StopCause cause);
   void stop_if_lease(LeaseId lease, StopCause cause);
-  /// Stops a run whose deadline has passed; returns the deadline of one that is still to come.
-  [[nodiscard]] std::optional<Clock::time_point> check_deadline(Clock::time_point now);
+  /// Stops a run whose deadline has passed; returns when to look again: at the deadline, or so long (grace) after it.
+  [[nodiscard]] std::optional<Clock::time_point> check_deadline(Clock::time_point now, Clock::duration grace);
+  /// Abandons a run that is still under way so long after its deadline.
+  [[nodiscard]] std::optional<Claimed> overrun(Clock::time_point now);
   void stop(StopCause cause);
 
   /// The run's database session has a transaction open, and closes it: which waits for an interruption under way, so that
   /// none ever meets what the session does next. Returns whether the run was asked to stop before.
   bool session_opened(int pid);
   void session_closed();
-  /// Calls `cancel` with the process id of the session, if it has a transaction open, its run was asked to stop, and the
-  /// last time was half a second ago. Returns when to try again, if ever.
+  /// Calls `cancel` with the process id of the session, and whether the run was left behind, if it has a transaction open, its
+  /// run was asked to stop, and the last time was half a second ago. Returns when to try again, if ever.
   template <class Cancel>
   std::optional<Clock::time_point> interrupt_session(Clock::time_point now, const Cancel& cancel) {
     if (!stopping_ || !session_open_) return {};
@@ -44,29 +51,58 @@ class Slot {
     if (!stopping_ || !session_open_) return {};
     if (now >= interrupt_at_) {
       interrupt_at_ = now + std::chrono::milliseconds(500);
-      cancel(session_pid_);
+      cancel(session_pid_, left_.load());
     }
     return interrupt_at_;
   }
 
   /// If a run is under way, takes its settlement upon the caller: what the handler says later is dropped.
   [[nodiscard]] std::optional<Claimed> abandon();
+  /// Whether a run was abandoned and its thread still is in the handler.
+  [[nodiscard]] bool left_behind();
+  /// Whether a run here was ever abandoned: then its thread has been replaced.
+  [[nodiscard]] bool abandoned() const noexcept { return left_; }
 
  private:
+  std::optional<Claimed> abandon_locked();
   template <class Matches>
   void stop_matching(StopCause cause, const Matches& matches);
 
   std::mutex mutex_;
   std::optional<Claimed> task_;
   std::optional<Clock::time_point> deadline_;
+  std::optional<Clock::time_point> overrun_at_;
   std::stop_source source_{std::nostopstate};
   StopCause cause_ = StopCause::none;
-  bool abandoned_ = false;
 
-  std::atomic<bool> stopping_{false}, session_open_{false};
+  std::atomic<bool> stopping_{false}, session_open_{false}, left_{false};
   std::mutex session_mutex_;  // held while the session is interrupted
   int session_pid_ = 0;
   Clock::time_point interrupt_at_{};
+};
+
+/// The slots of a queue. Any thread may go through them, while the heart adds one.
+class Slots {
+ public:
+  Slot& add() {
+    const std::lock_guard lock(mutex_);
+    return slots_.emplace_back();
+  }
+  /// `visit` may take its time, or run a handler's stop callbacks: nobody waits for it.
+  template <class Visit>
+  void each(const Visit& visit) {
+    std::vector<Slot*> all;
+    {
+      const std::lock_guard lock(mutex_);
+      all.reserve(slots_.size());
+      for (Slot& slot : slots_) all.push_back(&slot);
+    }
+    for (Slot* slot : all) visit(*slot);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::deque<Slot> slots_;  // never taken away: a thread that was left behind still uses its own
 };
 
 }  // namespace millrace::worker

@@ -41,6 +41,7 @@ WorkerOptions checked(WorkerOptions options) {
   check_duration("poll_interval", options.poll_interval, 10ms, 1h);
   check_duration("grace", options.grace, 0ms, 24h);
   check_duration("stop_patience", options.stop_patience, 0ms, 24h);
+  check_duration("timeout_grace", options.timeout_grace, 0ms, 24h);
   if (options.batch < 1 || options.batch > 5000) throw InvalidArgument("batch", fmt::format("is {}; allowed is 1 to 5000", options.batch));
   return options;
 }
@@ -73,7 +74,6 @@ State::State(WorkerOptions given)
   if (options.name.empty()) options.name = fmt::format("{}:{}", host, ::getpid());
   for (const WorkerQueue& queue : options.queues) {
     queues.push_back(std::make_unique<Serving>(queue, options.batch, claimer_bell));
-    for (int i = 0; i < queue.concurrency; ++i) queues.back()->slots.push_back(std::make_unique<Slot>());
   }
 }
 
@@ -114,7 +114,7 @@ void State::back_off(int failures, const char* role, const std::exception& error
 void State::lose(const std::vector<LeaseId>& leases) {
   for (const LeaseId lease : leases) {
     for (const auto& serving : queues) {
-      for (const auto& slot : serving->slots) slot->stop_if_lease(lease, StopCause::lease_lost);
+      serving->slots.each([&](Slot& slot) { slot.stop_if_lease(lease, StopCause::lease_lost); });
     }
   }
   heart_bell.ring();  // it interrupts their sessions

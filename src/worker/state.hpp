@@ -28,8 +28,16 @@ namespace millrace::worker {
 struct Serving {
   Serving(const WorkerQueue& queue, int batch, Bell& claimer) : lane(queue.name, queue.concurrency, batch, claimer) {}
   Lane lane;
-  std::vector<std::unique_ptr<Slot>> slots{};
+  Slots slots{};
   std::atomic<bool> suspects{false};  ///< Suspects wait in this queue: see docs/liveness.md.
+};
+
+/// A kind that the program handles; its aliases lead to the same one.
+struct Kind {
+  std::string name{};
+  RawHandler handler{};
+  KindOptions options{};
+  bool declared = true;  ///< To be registered: the program says what its tasks are like.
 };
 
 /// A schedule that the program declares.
@@ -55,8 +63,7 @@ struct State {
   std::string id;  ///< UUID.
   std::string host;
   std::string schema;  ///< Quoted.
-  std::map<std::string, RawHandler, std::less<>> handlers{};
-  std::map<std::string, std::function<std::optional<std::string>(std::string_view)>, std::less<>> problems{};  ///< For preflight.
+  std::map<std::string, std::shared_ptr<const Kind>, std::less<>> kinds{};
   std::vector<Declared> schedules{};
 
   Bell claimer_bell{};
@@ -71,7 +78,8 @@ struct State {
   std::atomic<bool> paused_here{false}, paused_there{false};  ///< By the program; by somebody from outside.
   std::atomic<bool> stop_wished{false};
   std::function<void()> on_stop_wish{[] {}};
-  std::atomic<bool> orders_changed{false};  ///< The heart is to look what is asked of the worker.
+  std::function<void(Serving&)> replace_executor{[](Serving&) {}};  ///< For the heart: its thread was left behind, so start another.
+  std::atomic<bool> orders_changed{false};                          ///< The heart is to look what is asked of the worker.
   [[nodiscard]] bool paused() const noexcept { return paused_here || paused_there; }
   std::atomic<bool> beating{true};
   std::atomic<bool> listening{true};

@@ -17,6 +17,7 @@ class Tally {
     std::int64_t completed = 0;
     std::int64_t retried = 0;
     std::int64_t failed = 0;
+    std::int64_t cancelled = 0;
     std::int64_t run_ns = 0;
   };
   using Lines = std::map<std::pair<std::string, std::string>, Line>;
@@ -33,6 +34,7 @@ class Tally {
       totals_.completed += line.completed;
       totals_.retried += line.retried;
       totals_.failed += line.failed;
+      totals_.cancelled += line.cancelled;
     }
   }
   void released(std::int64_t tasks) {

@@ -7,6 +7,7 @@
 #include "worker/completer.hpp"
 #include "worker/executor.hpp"
 #include "worker/heart.hpp"
+#include "worker/kinds.hpp"
 #include "worker/listener.hpp"
 #include "worker/preflight.hpp"
 #include "worker/signals.hpp"
@@ -20,6 +21,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 namespace millrace {
@@ -48,7 +51,9 @@ struct Worker::Impl {
   bool stop();
   void release_unstarted();
   bool wait_until_ended(Clock::time_point until);
-  int release_running();
+  void start_executor(worker::Serving& serving);
+  void release_running();
+  bool leave_stuck();
   void say_goodbye();
 
   std::shared_ptr<State> state;
@@ -57,8 +62,17 @@ struct Worker::Impl {
   std::atomic<bool> hurry{false};  // a second signal: no more grace
   int stop_fd;
   std::thread claimer, completer, heart, listener;
-  std::vector<std::thread> executors;
+  struct Executor {
+    worker::Slot* slot;
+    std::thread thread;
+  };
+  std::vector<Executor> executors;  // written by start() and then by the heart, until that has ended
 };
+
+void Worker::Impl::start_executor(worker::Serving& serving) {
+  worker::Slot& slot = serving.slots.add();
+  executors.push_back({&slot, std::thread([shared = state, queue = &serving, own = &slot] { worker::execute(shared, *queue, *own); })});
+}
 
 void Worker::Impl::start() {
   const std::lock_guard lock(lifecycle);
@@ -70,6 +84,7 @@ void Worker::Impl::start() {
   engine::check_schema(*link, state->options.schema);
   state->register_worker(*link);
   if (state->options.listen) link->run(fmt::format("SELECT {}.attach_session($1)", state->schema), postgres::Params().text(state->id));
+  worker::register_kinds(*state, *link);
   for (const auto& one : state->schedules) {
     const auto put = engine::put_schedule([&](const std::string& sql, const postgres::Params& params) { return link->run(sql, params); },
                                           one.name, one.rule, one.kind, one.args, one.options);
@@ -77,10 +92,9 @@ void Worker::Impl::start() {
   }
   started = true;
   for (const auto& serving : state->queues) {
-    for (const auto& slot : serving->slots) {
-      executors.emplace_back([shared = state, queue = serving.get(), own = slot.get()] { worker::execute(shared, *queue, *own); });
-    }
+    for (int i = 0; i < serving->lane.concurrency(); ++i) start_executor(*serving);
   }
+  state->replace_executor = [this](worker::Serving& serving) { start_executor(serving); };
   completer = std::thread([this] { worker::Completer(*state).run(); });
   heart = std::thread([this] { worker::Heart(*state).run(); });
   if (state->options.listen) listener = std::thread([this] { worker::listen(*state); });
@@ -109,19 +123,32 @@ bool Worker::Impl::wait_until_ended(Clock::time_point until) {
   }
 }
 
-int Worker::Impl::release_running() {
-  int stragglers = 0;
+void Worker::Impl::release_running() {
   for (const auto& serving : state->queues) {
-    for (const auto& slot : serving->slots) {
-      if (const auto task = slot->abandon()) {
-        ++stragglers;
+    serving->slots.each([&](worker::Slot& slot) {
+      if (const auto task = slot.abandon()) {
         state->tally.straggled();
+        serving->lane.forget_run();
         state->log->error("task {} did not stop when asked; it is released and its thread left behind", task->id().value);
         state->outbox.add({.kind = Settlement::Kind::release, .batch = task->batch, .row = task->row});
       }
+    });
+  }
+}
+
+// Joins the executors; tells whether one could not be joined, because it runs a handler that does not obey.
+bool Worker::Impl::leave_stuck() {
+  bool stuck = false;
+  for (Executor& executor : executors) {
+    if (executor.slot->left_behind()) {
+      stuck = true;
+      executor.thread.detach();  // it holds its share of the state
+    } else {
+      executor.thread.join();
     }
   }
-  return stragglers;
+  executors.clear();
+  return stuck;
 }
 
 void Worker::Impl::say_goodbye() {
@@ -149,12 +176,12 @@ bool Worker::Impl::stop() {
     state->log->warn("worker {}: grace is over; asking what still runs to stop", state->options.name);
     hurry = false;
     for (const auto& serving : state->queues) {
-      for (const auto& slot : serving->slots) slot->stop(StopCause::shutdown);
+      serving->slots.each([](worker::Slot& slot) { slot.stop(StopCause::shutdown); });
     }
     state->heart_bell.ring();
     ended = wait_until_ended(Clock::now() + state->options.stop_patience);
   }
-  const int stragglers = ended ? 0 : release_running();
+  if (!ended) release_running();
   state->outbox.close();
   completer.join();
   state->beating = false;
@@ -165,30 +192,38 @@ bool Worker::Impl::stop() {
     ::eventfd_write(state->listener_fd, 1);
     listener.join();
   }
-  for (std::thread& executor : executors) {
-    // A thread that runs a handler which does not obey cannot be joined; it holds its share of the state.
-    if (stragglers > 0)
-      executor.detach();
-    else
-      executor.join();
-  }
-  executors.clear();
+  const bool stuck = leave_stuck();
   say_goodbye();
   state->log->info("worker {} stopped", state->options.name);
-  return stragglers == 0;
+  if (!stuck || !state->options.exit_if_stuck) return !stuck;
+  state->log->error("worker {}: a handler still runs that does not obey; leaving the process", state->options.name);
+  state->log->flush();
+  std::fflush(nullptr);
+  std::_Exit(1);
 }
 
 Worker::Worker(WorkerOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 Worker::~Worker() { stop(); }
 
-void Worker::handle_raw(std::string kind, RawHandler handler, std::function<std::optional<std::string>(std::string_view)> problem) {
-  base::check_name("kind", kind, limits::kind_bytes_max);
+void Worker::handle_raw(std::string kind, RawHandler handler, KindOptions options) {
+  if (options.schema && handler) {
+    handler = [schema = *options.schema, inner = std::move(handler)](Context& context) -> Outcome<std::string> {
+      if (const auto problem = schema.problem(context.args())) return fail("the args do not fit the schema: " + *problem);
+      return inner(context);
+    };
+  }
+  // Who says nothing of its tasks does not overrule those who do.
+  const EnqueueOptions& said = options.defaults;
+  const bool declared =
+      said.queue || said.priority || said.max_attempts || said.backoff || said.timeout || options.schema || !options.aliases.empty();
+  add(std::move(kind), std::move(handler), std::move(options), declared);
+}
+
+void Worker::add(std::string kind, RawHandler handler, KindOptions options, bool declared) {
+  if (!handler) throw InvalidArgument("handler", "is empty");
   const std::lock_guard lock(impl_->lifecycle);
   if (impl_->started) throw StateError("handlers are added before the worker starts");
-  if (!handler) throw InvalidArgument("handler", "is empty");
-  if (!impl_->state->handlers.emplace(kind, std::move(handler)).second)
-    throw InvalidArgument("kind", fmt::format("\"{}\" has a handler already", kind));
-  if (problem) impl_->state->problems[kind] = std::move(problem);
+  worker::add_kind(*impl_->state, std::move(kind), std::move(handler), std::move(options), declared);
 }
 
 void Worker::schedule(std::string name, std::string rule, std::string kind, std::string args, ScheduleOptions options) {

@@ -123,14 +123,17 @@ DECLARE
   first CONSTANT status := CASE WHEN due > clock() THEN 'scheduled' ELSE 'pending' END;
   hint  tid;
 BEGIN
+  -- What the call leaves open its kind may have declared.
   -- PL/pgSQL keeps arrays in a form of its own, whose header is longer than that of the next version of the row: as it is,
   -- the tags would seem to change with the claim, and no update would be HOT. An operator's result has the short one.
   INSERT INTO tasks AS t (id, kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args,
                           expires_at, correlation, tenant, tags, metadata, traceparent, unique_key)
   OVERRIDING SYSTEM VALUE
-  VALUES (task, kind, queue, first, priority, due, max_attempts, timeout, backoff, args,
-          expires_at, correlation, tenant, CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent, unique_key)
-  RETURNING t.ctid INTO hint;
+  SELECT task, add_task.kind, coalesce(queue, k.queue, 'default'), first, coalesce(priority, k.priority, 50), due, coalesce(max_attempts, k.max_attempts, 5),
+         coalesce(timeout, k.timeout), coalesce(backoff, k.backoff), args,
+         expires_at, correlation, tenant, CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent, unique_key
+  FROM (SELECT) AS one LEFT JOIN kinds k ON k.kind = add_task.kind
+  RETURNING t.ctid, t.queue, t.priority INTO hint, queue, priority;
   INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
   IF expires_at IS NOT NULL THEN
     INSERT INTO expiries (expires_at, task) VALUES (expires_at, task);
@@ -145,7 +148,7 @@ END $$;
 -- Name: FUNCTION add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text) IS 'Private. Adds a task under this id, with everything that was said about it, all of it checked before. Locks nothing but its new rows.';
+COMMENT ON FUNCTION millrace.add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text) IS 'Private. Adds a task under this id, with everything that was said about it, all of it checked before; null: what its kind declares (kinds). Locks nothing but its new rows.';
 
 --
 -- Name: args_check(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
@@ -349,7 +352,8 @@ BEGIN
         RETURN 'running';
       END IF;
     ELSE
-      PERFORM drop_ticket(task);
+      -- No ticket: somebody took it, or put another in its place since this looked. Only doctor() knows a task that has none.
+      CONTINUE WHEN NOT drop_ticket(task) AND task.status <> 'waiting' AND try < 5;
       UPDATE tasks t SET status = 'cancelled', finished_at = clock()
       WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
       IF FOUND THEN
@@ -1065,7 +1069,7 @@ COMMENT ON COLUMN millrace.tasks.expires_at IS 'If no attempt has begun by then,
 -- Name: COLUMN tasks.reason; Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON COLUMN millrace.tasks.reason IS 'Why it was cancelled: expired; null if somebody cancelled it.';
+COMMENT ON COLUMN millrace.tasks.reason IS 'Why it was cancelled: expired, or what its handler said; null if somebody cancelled it.';
 
 --
 -- Name: COLUMN tasks.correlation; Type: COMMENT; Schema: millrace; Owner: -
@@ -1139,7 +1143,7 @@ COMMENT ON FUNCTION millrace.end_wait(task bigint, wait bigint) IS 'For whoever 
 -- Name: enqueue(text, jsonb, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint
+CREATE FUNCTION millrace.enqueue(kind text, args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
@@ -1149,9 +1153,10 @@ DECLARE
   task bigint;
   hint tid;
 BEGIN
+  -- What the call leaves open its kind may have declared: see the insert.
   -- What is plainly good is told by one expression; a call of the checks costs more than the inserts' planning.
-  IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(queue) BETWEEN 1 AND 128 AND priority BETWEEN 0 AND 100
-      AND max_attempts BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout, expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) = 11
+  IF (octet_length(kind) BETWEEN 1 AND 128 AND octet_length(coalesce(queue, 'default')) BETWEEN 1 AND 128 AND coalesce(priority, 50) BETWEEN 0 AND 100
+      AND coalesce(max_attempts, 5) BETWEEN 1 AND 1000 AND num_nulls(run_at, delay, backoff, timeout, expires_at, expires_in, correlation, tenant, tags, metadata, traceparent) = 11
       AND jsonb_typeof(args) = 'object' AND octet_length(args::text) <= 256) IS NOT TRUE THEN
     PERFORM options_check(kind, queue, priority, run_at, delay, max_attempts, backoff, timeout);
     PERFORM args_check(args);
@@ -1165,9 +1170,10 @@ BEGIN
   END IF;
   due := coalesce(run_at, clock() + delay, clock());
   INSERT INTO tasks AS t (kind, queue, status, priority, run_at, max_attempts, timeout, backoff, args)
-  VALUES (kind, queue, CASE WHEN due > clock() THEN 'scheduled'::status ELSE 'pending'::status END, priority, due,
-          max_attempts, timeout, backoff, args)
-  RETURNING t.id, t.ctid INTO task, hint;
+  SELECT enqueue.kind, coalesce(queue, k.queue, 'default'), CASE WHEN due > clock() THEN 'scheduled'::status ELSE 'pending'::status END,
+         coalesce(priority, k.priority, 50), due, coalesce(max_attempts, k.max_attempts, 5), coalesce(timeout, k.timeout), coalesce(backoff, k.backoff), args
+  FROM (SELECT) AS one LEFT JOIN kinds k ON k.kind = enqueue.kind
+  RETURNING t.id, t.ctid, t.queue, t.priority INTO task, hint, queue, priority;
   INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
   -- This is wake(), written out: a call would cost more than what it does.
   IF wake AND (current_setting('transaction_isolation') <> 'read committed' OR EXISTS (
@@ -1182,13 +1188,13 @@ END $$;
 -- Name: FUNCTION enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
+COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. What is null is as the kind declares (kinds), or else the default: queue default, priority 50, 5 attempts, exponential backoff, no timeout. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
 
 --
 -- Name: enqueue_many(text, jsonb[], text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint[]
+CREATE FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint[]
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
@@ -1203,6 +1209,7 @@ BEGIN
   PERFORM args_check(a) FROM unnest(args) a
   WHERE (jsonb_typeof(a) = 'object' AND octet_length(a::text) <= 256) IS NOT TRUE
      OR octet_length(a::text) > (SELECT s.args_bytes_max FROM settings s);
+  SELECT d.* INTO queue, priority, max_attempts, backoff, timeout FROM with_defaults(kind, queue, priority, max_attempts, backoff, timeout) d;
   due := coalesce(run_at, clock() + coalesce(delay, interval '0'));
   expires_at := coalesce(expires_at, clock() + expires_in);
   WITH added AS (
@@ -1236,7 +1243,7 @@ COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, p
 -- Name: enqueue_once(text, jsonb, text, interval, text, text[], interval, interval, interval, interval, boolean, text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.enqueue_once(kind text, args jsonb DEFAULT '{}'::jsonb, key text DEFAULT NULL::text, key_for interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, unique_by text[] DEFAULT NULL::text[], unique_for interval DEFAULT NULL::interval, debounce interval DEFAULT NULL::interval, debounce_max interval DEFAULT NULL::interval, throttle interval DEFAULT NULL::interval, replace boolean DEFAULT false, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS millrace.enqueued
+CREATE FUNCTION millrace.enqueue_once(kind text, args jsonb DEFAULT '{}'::jsonb, key text DEFAULT NULL::text, key_for interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, unique_by text[] DEFAULT NULL::text[], unique_for interval DEFAULT NULL::interval, debounce interval DEFAULT NULL::interval, debounce_max interval DEFAULT NULL::interval, throttle interval DEFAULT NULL::interval, replace boolean DEFAULT false, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS millrace.enqueued
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
@@ -1335,9 +1342,9 @@ CREATE TABLE millrace.schedules (
     exclusive text NOT NULL,
     kind text NOT NULL,
     args jsonb NOT NULL,
-    queue text NOT NULL,
-    priority smallint NOT NULL,
-    max_attempts smallint NOT NULL,
+    queue text,
+    priority smallint,
+    max_attempts smallint,
     backoff jsonb,
     timeout interval,
     tags text[],
@@ -1368,6 +1375,12 @@ COMMENT ON TABLE millrace.schedules IS 'One row per recurring schedule. Change i
 --
 
 COMMENT ON COLUMN millrace.schedules.plan IS 'The rule as rule_parse() read it.';
+
+--
+-- Name: COLUMN schedules.queue; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.schedules.queue IS 'Null, as the next four: as the kind declares it at the time of the tick.';
 
 --
 -- Name: COLUMN schedules.next_tick; Type: COMMENT; Schema: millrace; Owner: -
@@ -1455,12 +1468,15 @@ CREATE FUNCTION millrace.expire_task(task bigint) RETURNS void
 DECLARE
   one tasks;
 BEGIN
-  SELECT * INTO one FROM tasks t
-  WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
-  IF FOUND THEN
-    PERFORM drop_ticket(one);
+  FOR try IN 1..5 LOOP
+    SELECT * INTO one FROM tasks t
+    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+    EXIT WHEN NOT FOUND;
+    -- No ticket: somebody took it, or put another in its place since this looked.
+    CONTINUE WHEN NOT drop_ticket(one) AND try < 5;
     PERFORM expire_claimed(ARRAY[one.id]);
-  END IF;
+    EXIT;
+  END LOOP;
 END $$;
 
 --
@@ -1473,7 +1489,7 @@ COMMENT ON FUNCTION millrace.expire_task(task bigint) IS 'Private: cancels a tas
 -- Name: expire_tasks(integer); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000) RETURNS integer
+CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000, OUT expired integer, OUT more boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1481,35 +1497,44 @@ CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000) RETURNS integer
     AS $$
 #variable_conflict use_column
 DECLARE
-  ids  bigint[];
-  tids tid[];
+  due    bigint[];
+  places tid[];
+  ids    bigint[];
+  tids   tid[];
+  swept  integer;
 BEGIN
+  expired := 0;
+  more := false;
+  -- A slice of those whose time is over. Most have started, or ended, long ago: they only leave their row here.
+  SELECT array_agg(o.task), array_agg(o.ctid) INTO due, places FROM (
+    SELECT e.ctid, e.task FROM expiries e WHERE e.expires_at <= clock() ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE SKIP LOCKED) o;
+  IF due IS NULL THEN
+    RETURN;
+  END IF;
   -- What a claim, or a person, has in its hands is left to it.
   SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
     SELECT t.id, k.ctid AS tid
-    FROM expiries e JOIN tasks t ON t.id = e.task
-         JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
-    WHERE e.expires_at <= clock() AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
-    ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE OF k, t SKIP LOCKED) d;
+    FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
+    FOR UPDATE OF k, t SKIP LOCKED) d;
   IF ids IS NOT NULL THEN
     DELETE FROM tickets k WHERE k.ctid = ANY (tids);
     PERFORM expire_claimed(ids);
+    expired := cardinality(ids);
   END IF;
   -- A task that began and was given back has no row any more: its claim looks at the time.
-  DELETE FROM expiries e WHERE (e.expires_at, e.task) IN (
-    SELECT o.expires_at, o.task FROM expiries o
-    WHERE o.expires_at <= clock()
-      AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock())
-    ORDER BY o.expires_at, o.task LIMIT most FOR UPDATE SKIP LOCKED);
-  RETURN coalesce(cardinality(ids), 0);
+  DELETE FROM expiries e WHERE e.ctid = ANY (places)
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock());
+  GET DIAGNOSTICS swept = ROW_COUNT;
+  more := swept > 0 AND cardinality(due) = most;
 END $$;
 
 --
--- Name: FUNCTION expire_tasks(most integer); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION expire_tasks(most integer, OUT expired integer, OUT more boolean); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.expire_tasks(most integer) IS 'Private, for workers, in turn: cancels up to so many tasks whose time to start is over, and returns how many. Any number may run at once.
-Locks their tickets and rows (SKIP LOCKED).';
+COMMENT ON FUNCTION millrace.expire_tasks(most integer, OUT expired integer, OUT more boolean) IS 'Private, for workers, in turn: looks at up to so many tasks whose time to start is over and cancels those that have not; tells how many, and
+whether to go on. Any number may run at once. Locks their tickets, rows and rows of expiries (SKIP LOCKED).';
 
 --
 -- Name: fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1686,6 +1711,28 @@ END $$;
 
 COMMENT ON FUNCTION millrace.fire_schedules(most integer) IS 'Private, for workers: fires up to so many due schedules, those that no other worker has in hand, each in a subtransaction of its own. Returns how many tasks
 it added and in how many milliseconds the next schedule is due (null: none is). Locks those schedules'' rows (SKIP LOCKED). READ COMMITTED and one call per transaction.';
+
+--
+-- Name: forget_kind(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.forget_kind(kind text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+BEGIN
+  DELETE FROM kinds k WHERE k.kind = forget_kind.kind;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('no worker declared a kind "%s"', left(forget_kind.kind, 128));
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION forget_kind(kind text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.forget_kind(kind text) IS 'Forgets what workers declared of a kind; its tasks stay. The next worker that handles it declares it again. Anyone who may write kinds may call it. Locks its row. Errors: MR002, 55P03.';
 
 --
 -- Name: give_back(bigint, boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2283,14 +2330,14 @@ BEGIN
   IF kind IS NULL OR octet_length(kind) NOT BETWEEN 1 AND 128 THEN
     PERFORM refuse('kind', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(kind)::text, 'no')));
   END IF;
-  IF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 128 THEN
-    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
+  IF octet_length(queue) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', octet_length(queue)));
   END IF;
-  IF priority IS NULL OR priority NOT BETWEEN 0 AND 100 THEN
-    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', coalesce(priority::text, 'null')));
+  IF priority NOT BETWEEN 0 AND 100 THEN
+    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', priority));
   END IF;
-  IF max_attempts IS NULL OR max_attempts NOT BETWEEN 1 AND 1000 THEN
-    PERFORM refuse('max_attempts', format('is %s; allowed is 1 to 1000', coalesce(max_attempts::text, 'null')));
+  IF max_attempts NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse('max_attempts', format('is %s; allowed is 1 to 1000', max_attempts));
   END IF;
   IF delay IS NOT NULL THEN
     IF run_at IS NOT NULL THEN
@@ -2438,10 +2485,33 @@ COMMENT ON FUNCTION millrace.preview_ticks(rule text, zone text, since timestamp
 one that is dropped. Anyone may call it; locks nothing. Errors: 22023.';
 
 --
+-- Name: priority(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.priority(name text) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  value CONSTANT integer := CASE name WHEN 'critical' THEN 100 WHEN 'high' THEN 75 WHEN 'normal' THEN 50 WHEN 'low' THEN 25 END;
+BEGIN
+  IF value IS NULL THEN
+    PERFORM refuse('priority', format('is %s; allowed are critical, high, normal and low', coalesce(quote_literal(left(name, 64)), 'null')));
+  END IF;
+  RETURN value;
+END $$;
+
+--
+-- Name: FUNCTION priority(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.priority(name text) IS 'The number of a named priority, for enqueue(priority => priority(''high'')). Anyone may call it; locks nothing. Errors: 22023.';
+
+--
 -- Name: put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamp with time zone, text, integer, integer, jsonb, interval, text[]); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.put_schedule(name text, rule text, kind text, args jsonb DEFAULT '{}'::jsonb, zone text DEFAULT 'UTC'::text, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, misfire text DEFAULT 'one'::text, misfire_max integer DEFAULT 100, grace interval DEFAULT '00:01:00'::interval, jitter interval DEFAULT '00:00:00'::interval, exclusive text DEFAULT 'no'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, queue text DEFAULT 'default'::text, priority integer DEFAULT 50, max_attempts integer DEFAULT 5, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, tags text[] DEFAULT NULL::text[]) RETURNS text
+CREATE FUNCTION millrace.put_schedule(name text, rule text, kind text, args jsonb DEFAULT '{}'::jsonb, zone text DEFAULT 'UTC'::text, gap text DEFAULT 'shift'::text, fold text DEFAULT 'first'::text, misfire text DEFAULT 'one'::text, misfire_max integer DEFAULT 100, grace interval DEFAULT '00:01:00'::interval, jitter interval DEFAULT '00:00:00'::interval, exclusive text DEFAULT 'no'::text, anchor timestamp with time zone DEFAULT NULL::timestamp with time zone, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, max_attempts integer DEFAULT NULL::integer, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, tags text[] DEFAULT NULL::text[]) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
@@ -2625,6 +2695,45 @@ END $$;
 COMMENT ON FUNCTION millrace.refuse(field text, problem text) IS 'Private. Raises 22023 with the field''s name. Locks nothing.';
 
 --
+-- Name: register_kinds(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.register_kinds(declared jsonb) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '10s'
+    AS $$
+DECLARE
+  one     jsonb;
+  row     kinds;
+  written text[] := '{}';
+BEGIN
+  -- In order of their names, so that workers which start together cannot wait for each other in a circle.
+  FOR one IN SELECT d.value FROM jsonb_array_elements(declared) d ORDER BY d.value ->> 'kind' COLLATE "C" LOOP
+    row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', one ->> 'priority', one ->> 'max_attempts', nullif(one -> 'backoff', 'null'),
+            (one ->> 'timeout_ms')::bigint * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
+    PERFORM options_check(row.kind, row.queue, row.priority, NULL, NULL, row.max_attempts, row.backoff, row.timeout);
+    INSERT INTO kinds AS k SELECT row.*
+    ON CONFLICT (kind) DO UPDATE
+      SET alias_of = excluded.alias_of, queue = excluded.queue, priority = excluded.priority, max_attempts = excluded.max_attempts,
+          backoff = excluded.backoff, timeout = excluded.timeout, schema = excluded.schema, registered_at = excluded.registered_at
+      WHERE (k.alias_of, k.queue, k.priority, k.max_attempts, k.backoff, k.timeout, k.schema)
+            IS DISTINCT FROM (excluded.alias_of, excluded.queue, excluded.priority, excluded.max_attempts, excluded.backoff, excluded.timeout, excluded.schema);
+    IF FOUND THEN
+      written := written || row.kind;
+    END IF;
+  END LOOP;
+  RETURN written;
+END $$;
+
+--
+-- Name: FUNCTION register_kinds(declared jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.register_kinds(declared jsonb) IS 'For workers, when they start: declares what the tasks of their kinds are to be like, [{"kind", "alias_of", "queue", "priority", "max_attempts", "backoff", "timeout_ms", "schema"}],
+where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed. Locks their rows. Errors: 22023, 55P03.';
+
+--
 -- Name: register_worker(uuid, text, text, integer, text, text[], interval, interval); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2730,13 +2839,17 @@ DECLARE
   moved timestamptz;
   hint  tid;
 BEGIN
+  SELECT d.* INTO queue, priority, max_attempts, backoff, timeout
+  FROM tasks t CROSS JOIN LATERAL with_defaults(t.kind, replace_task.queue, replace_task.priority, replace_task.max_attempts, replace_task.backoff, replace_task.timeout) d
+  WHERE t.id = replace_task.task;
   FOR try IN 1..5 LOOP
     SELECT * INTO old FROM tasks t WHERE t.id = replace_task.task;
     IF NOT FOUND OR old.status NOT IN ('pending', 'scheduled') OR old.attempt > 0 THEN
       RETURN false;
     END IF;
-    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then.
-    PERFORM drop_ticket(old);
+    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then. No ticket: somebody took
+    -- it, or put another in its place since this looked. Only doctor() knows a task that has none.
+    CONTINUE WHEN NOT drop_ticket(old) AND try < 5;
     moved := CASE WHEN longest IS NULL THEN due ELSE least(due, greatest(old.created_at + longest, old.run_at)) END;
     UPDATE tasks t
     SET args = replace_task.args, queue = replace_task.queue, priority = replace_task.priority, run_at = moved,
@@ -2906,9 +3019,10 @@ CREATE FUNCTION millrace.retry(id bigint) RETURNS millrace.status
 DECLARE
   task tasks;
 BEGIN
-  -- Key before task: what was unique has to be so again, or stay dead.
+  -- Key before task: what was unique has to be so again, or stay dead. Also if it seems to run: it may end while this waits
+  -- for its row, and then nothing else would keep an enqueue from taking the key. Only what is completed stays so.
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
-  IF task.unique_key IS NOT NULL AND task.status IN ('failed', 'cancelled') THEN
+  IF task.unique_key IS NOT NULL AND task.status <> 'completed' THEN
     PERFORM retake_key(task);
   END IF;
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
@@ -3082,6 +3196,46 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.schedules_channel() IS 'Private, for workers: the NOTIFY channel that tells that schedules were changed. Locks nothing.';
+
+--
+-- Name: settle_cancelled(uuid, bigint[], bigint[], text[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.settle_cancelled(worker uuid, ids bigint[], leases bigint[], reasons text[], careful boolean DEFAULT false) RETURNS TABLE(id bigint, verdict text)
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $$
+#variable_conflict use_column
+BEGIN
+  IF careful THEN
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
+  ELSE
+    PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
+  END IF;
+  WITH mine AS MATERIALIZED (
+    SELECT t.id, u.reason
+    FROM unnest(ids, leases, reasons) AS u (id, lease, reason)
+    JOIN tasks t ON t.id = u.id
+    WHERE t.id = ANY (ids) AND t.status = 'running' AND t.lease = u.lease AND t.worker = settle_cancelled.worker
+    ORDER BY t.id FOR UPDATE OF t SKIP LOCKED)
+  UPDATE tasks t SET status = 'cancelled', finished_at = clock(), reason = left(m.reason, 4096)
+  FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id;
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+  END IF;
+  RETURN QUERY SELECT * FROM unsettled(settle_cancelled.worker, ids, leases);
+END $$;
+
+--
+-- Name: FUNCTION settle_cancelled(worker uuid, ids bigint[], leases bigint[], reasons text[], careful boolean); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.settle_cancelled(worker uuid, ids bigint[], leases bigint[], reasons text[], careful boolean) IS 'For the worker that holds the leases: ends tasks as cancelled, because their handlers said that there is nothing left to do, with their
+reasons. Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.';
 
 --
 -- Name: since_check(text, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3373,10 +3527,23 @@ CREATE FUNCTION millrace.tidy(keep interval DEFAULT '30 days'::interval) RETURNS
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
     AS $$
+DECLARE
+  wish bigint;
 BEGIN
+  -- A wish that was not committed yet when the attempt's end was recorded: the task waits to run again, which nobody wants.
+  FOR wish IN
+    SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task
+    WHERE t.status NOT IN ('running', 'completed', 'failed', 'cancelled') ORDER BY c.task
+  LOOP
+    BEGIN
+      PERFORM cancel(wish);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
+      NULL;  -- its row is held, or it has ended meanwhile: the next tidy sees
+    END;
+  END LOOP;
   DELETE FROM cancel_requests c WHERE c.task IN (
     SELECT o.task FROM cancel_requests o
-    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status = 'running') FOR UPDATE SKIP LOCKED);
+    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status NOT IN ('completed', 'failed', 'cancelled')) FOR UPDATE SKIP LOCKED);
   DELETE FROM task_stats s WHERE s.minute < clock() - keep;
 END $$;
 
@@ -3384,7 +3551,8 @@ END $$;
 -- Name: FUNCTION tidy(keep interval); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: cancels tasks that somebody asked to cancel just when an attempt of theirs ended, and removes answered cancel
+requests and old statistics. Locks those tasks'' tickets and rows, then the rows it deletes.';
 
 --
 -- Name: tidy_keys(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3586,6 +3754,32 @@ END $$;
 COMMENT ON FUNCTION millrace.wish_of_worker(worker text, wish text) IS 'Private: writes down what is asked of a worker, and tells it. Locks its row. Errors: MR002, MR003, 22023, 55P03.';
 
 --
+-- Name: with_defaults(text, text, integer, integer, jsonb, interval); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.with_defaults(kind text, INOUT queue text, INOUT priority integer, INOUT max_attempts integer, INOUT backoff jsonb, INOUT timeout interval) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  declared kinds;
+BEGIN
+  SELECT k.* INTO declared FROM kinds k WHERE k.kind = with_defaults.kind;
+  queue := coalesce(queue, declared.queue, 'default');
+  priority := coalesce(priority, declared.priority, 50);
+  max_attempts := coalesce(max_attempts, declared.max_attempts, 5);
+  backoff := coalesce(backoff, declared.backoff);
+  timeout := coalesce(timeout, declared.timeout);
+END $$;
+
+--
+-- Name: FUNCTION with_defaults(kind text, INOUT queue text, INOUT priority integer, INOUT max_attempts integer, INOUT backoff jsonb, INOUT timeout interval); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.with_defaults(kind text, INOUT queue text, INOUT priority integer, INOUT max_attempts integer, INOUT backoff jsonb, INOUT timeout interval) IS 'Private. These options, and for null what the kind declares (kinds), or else the general default. enqueue() and add_task() have it written out. Locks nothing.';
+
+--
 -- Name: with_error(jsonb, integer, uuid, text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3757,6 +3951,41 @@ WITH (autovacuum_vacuum_scale_factor='0.02');
 --
 
 COMMENT ON TABLE millrace.expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
+
+--
+-- Name: kinds; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.kinds (
+    kind text NOT NULL,
+    alias_of text,
+    queue text,
+    priority smallint,
+    max_attempts smallint,
+    backoff jsonb,
+    timeout interval,
+    schema jsonb,
+    registered_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    CONSTRAINT kinds_kind_check CHECK ((kind <> ''::text))
+);
+
+--
+-- Name: TABLE kinds; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.kinds IS 'What the handlers of each kind declare: the defaults of its tasks (null: the general ones), and the JSON Schema of their args.';
+
+--
+-- Name: COLUMN kinds.alias_of; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.kinds.alias_of IS 'The present name of a kind that was renamed.';
+
+--
+-- Name: COLUMN kinds.registered_at; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.kinds.registered_at IS 'When a worker last declared something else than before.';
 
 --
 -- Name: leases; Type: TABLE; Schema: millrace; Owner: -
@@ -4226,6 +4455,13 @@ ALTER TABLE ONLY millrace.cancel_requests
 
 ALTER TABLE ONLY millrace.expiries
     ADD CONSTRAINT expiries_pkey PRIMARY KEY (expires_at, task);
+
+--
+-- Name: kinds kinds_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.kinds
+    ADD CONSTRAINT kinds_pkey PRIMARY KEY (kind);
 
 --
 -- Name: leases leases_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -

@@ -31,6 +31,8 @@ struct House {
             .poll_interval = 1s,
             .grace = 5s,
             .stop_patience = 200ms,
+            .timeout_grace = 200ms,
+            .exit_if_stuck = false,
             .logger = std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>())};
   }
   Status status(TaskId id) { return client.get(id)->status; }

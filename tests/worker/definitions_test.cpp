@@ -1,0 +1,233 @@
+// Definitions: what a program says of its tasks, and who else gets to know.
+#include "worker/house.hpp"
+
+#include <fmt/format.h>
+#include <pqxx/pqxx>
+
+#include <stdexcept>
+
+using namespace millrace;
+using namespace millrace::test;
+
+namespace {
+
+struct Line {
+  std::string item;
+  double price = 0;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Line, item, price)
+
+struct Order {
+  int id = 0;
+  std::vector<Line> lines{};
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Order, id, lines)
+
+struct Picky {
+  int n = 0;
+};
+void to_json(nlohmann::json& json, const Picky& picky) { json = {{"n", picky.n}}; }
+void from_json(const nlohmann::json& json, Picky& picky) {
+  json.at("n").get_to(picky.n);
+  if (picky.n == 13) throw std::invalid_argument("13 brings bad luck");
+}
+
+constexpr const char* order_schema = R"({
+  "type": "object", "required": ["id", "lines"],
+  "properties": {
+    "id": {"type": "integer", "minimum": 1},
+    "lines": {"type": "array", "items": {"type": "object", "properties": {"price": {"type": "number", "minimum": 0}}}}}})";
+
+std::string last_error(House& house, TaskId id) { return house.client.get(id)->errors.back().message; }
+
+}  // namespace
+
+TEST_CASE("args that cannot be read: a dead letter at once, with the path to what is wrong") {
+  House house;
+  Worker worker(house.options());
+  worker.handle(Task<Order>("order"), [](const Order&, Context&) {});
+  worker.handle(Task<Picky>("picky"), [](const Picky&, Context&) {});
+  worker.start();
+  const auto refused = [&](const char* kind, const char* args) {
+    const auto id = house.client.enqueue(kind, args).id;
+    REQUIRE(house.reaches(id, Status::failed));
+    CHECK(house.client.get(id)->attempt == 1);
+    return last_error(house, id);
+  };
+  CHECK(refused("order", R"({"id": 1, "lines": [{"item": "wheel", "price": 2}, {"item": "rope", "price": "cheap"}]})") ==
+        "the args cannot be read: /lines/1/price: type must be number, but is string");
+  CHECK(refused("order", R"({"id": 1, "lines": [{"item": "wheel", "price": 2}, {"price": 3}]})") ==
+        "the args cannot be read: /lines/1/item: key 'item' not found");
+  CHECK(refused("order", R"({"lines": []})") == "the args cannot be read: /id: key 'id' not found");
+  CHECK(refused("order", R"({"id": 1, "lines": {"a": 1}})") == "the args cannot be read: /lines: type must be array, but is object");
+  CHECK(refused("picky", R"({"n": 13})") == "the args cannot be read: 13 brings bad luck");
+}
+
+TEST_CASE("a schema is checked at enqueue and before the handler") {
+  House house;
+  std::atomic<int> runs{0};
+  const Task<Order> order = Task<Order>("order").with_schema(JsonSchema(order_schema));
+  Worker worker(house.options());
+  worker.handle(order, [&](const Order&, Context&) { ++runs; });
+  worker.handle_raw("raw", [&](Context&) -> Outcome<std::string> { return std::to_string(++runs); }, {.schema = JsonSchema(order_schema)});
+  worker.start();
+  CHECK_THROWS_WITH_AS((void)order.enqueue(house.client, {.id = 1, .lines = {{"wheel", 2}, {"rope", -1}}}),
+                       "args does not fit the schema: /lines/1/price: Expected number greater than or equal to 0", InvalidArgument);
+  CHECK_THROWS_AS((void)order.enqueue_many(house.client, std::vector<Order>{{.id = 1}, {.id = 0}}), InvalidArgument);
+  CHECK(house.count("tasks") == 0);
+  // Whoever enqueues by other ways is told by the task.
+  for (const char* kind : {"order", "raw"}) {
+    const auto bad = house.client.enqueue(kind, R"({"id": 0, "lines": []})").id;
+    REQUIRE(house.reaches(bad, Status::failed));
+    CHECK(house.client.get(bad)->attempt == 1);
+    CHECK(last_error(house, bad) == "the args do not fit the schema: /id: Expected number greater than or equal to 1");
+  }
+  CHECK(runs == 0);
+  const auto good = order.enqueue(house.client, {.id = 1, .lines = {{"wheel", 2}}}).id;
+  const auto raw = house.client.enqueue("raw", R"({"id": 1, "lines": []})").id;
+  REQUIRE(house.reaches(good, Status::completed));
+  REQUIRE(house.reaches(raw, Status::completed));
+  CHECK(runs == 2);
+  // The preflight reads as the worker does.
+  house.client.enqueue("order", R"({"id": 0, "lines": []})", {.delay = 1h});
+  const auto found = worker.preflight();
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].unreadable == 1);
+  CHECK(found[0].examples[0].problem.starts_with("the args do not fit the schema: /id"));
+}
+
+TEST_CASE("a result that does not fit its schema fails for good") {
+  House house;
+  const auto task = Task<Picky, int>("result").with_result_schema(JsonSchema(R"({"type": "integer", "maximum": 9})"));
+  Worker worker(house.options());
+  worker.handle(task, [](const Picky& picky, Context&) { return picky.n; });
+  worker.start();
+  const auto good = task.enqueue(house.client, {9}).id;
+  const auto bad = task.enqueue(house.client, {10}).id;
+  REQUIRE(house.reaches(good, Status::completed));
+  CHECK(task.result(*house.client.get(good)) == 9);
+  REQUIRE(house.reaches(bad, Status::failed));
+  CHECK(house.client.get(bad)->attempt == 1);
+  CHECK(last_error(house, bad).starts_with("the result does not fit its schema: /: "));
+}
+
+TEST_CASE("what is no schema is refused") {
+  CHECK_THROWS_AS(JsonSchema("["), InvalidArgument);
+  CHECK_THROWS_AS(JsonSchema("[]"), InvalidArgument);
+  CHECK_THROWS_WITH_AS(JsonSchema(R"({"type": "strin"})"), "schema is no JSON Schema of draft 7: Unrecognised JSON type name 'strin'",
+                       InvalidArgument);
+  CHECK_THROWS_AS(JsonSchema(R"({"properties": {"a": {"pattern": "("}}})"), InvalidArgument);
+  CHECK_THROWS_AS(JsonSchema(R"({"$ref": "http://example.org/schema"})"), InvalidArgument);
+  // Not matched, because the match would not end well.
+  const JsonSchema pattern(R"({"properties": {"a": {"pattern": "^(a|b)*$"}}})");
+  CHECK(pattern.problem(fmt::format(R"({{"a": "{}"}})", std::string(1000, 'b'))) == std::nullopt);
+  CHECK(pattern.problem(fmt::format(R"({{"a": "{}"}})", std::string(100'000, 'b')))->starts_with("/a: is too long"));
+}
+
+TEST_CASE("tasks of a former name are run by the same handler") {
+  House house;
+  const auto task = Task<Picky, int>("new-name", {.queue = "lane"}).with_aliases({"old-name", "older-name"});
+  auto options = house.options();
+  options.queues = {{"default", 1}, {"lane", 1}};
+  const auto before = house.client.enqueue("old-name", R"({"n": 1})").id;
+  Worker worker(options);
+  worker.handle(task, [](const Picky& picky, Context&) { return picky.n; });
+  CHECK_THROWS_WITH_AS(worker.handle_raw("older-name", nothing), "kind \"older-name\" has a handler already", InvalidArgument);
+  CHECK_THROWS_AS(worker.handle_raw("another", nothing, {.aliases = {"new-name"}}), InvalidArgument);
+  CHECK_THROWS_AS(worker.handle_raw("twice", nothing, {.aliases = {"twice"}}), InvalidArgument);
+  worker.start();
+  REQUIRE(house.reaches(before, Status::completed));
+  const auto after = house.client.enqueue("older-name", R"({"n": 2})").id;
+  REQUIRE(house.reaches(after, Status::completed));
+  CHECK(house.client.get(after)->queue == "lane");
+  const auto kinds = house.client.kinds();
+  REQUIRE(kinds.size() == 3);
+  CHECK(kinds[0].kind == "new-name");
+  CHECK(kinds[0].alias_of == std::nullopt);
+  CHECK(kinds[1].alias_of == "new-name");
+}
+
+TEST_CASE("what a worker declares of its kinds is what SQL, and others, enqueue") {
+  House house;
+  const Task<Picky> task("declared", {.queue = "lane", .priority = 90, .max_attempts = 2, .backoff = fixed(1ms), .timeout = 7s});
+  const auto serve = [&](const Task<Picky>& definition) {
+    Worker worker(house.options());
+    worker.handle(definition, [](const Picky&, Context&) {});
+    worker.handle_raw("silent", nothing);
+    worker.start();
+    worker.stop();
+  };
+  const auto is_declared = [&](TaskId id) {
+    const auto made = house.client.get(id);
+    CHECK(made->queue == "lane");
+    CHECK(made->priority == Priority(90));
+    CHECK(made->max_attempts == 2);
+    CHECK(made->timeout == 7s);
+    CHECK(made->backoff->find("fixed") != std::string::npos);
+  };
+  const auto before = house.client.enqueue("declared", R"({"n": 1})").id;
+  CHECK(house.client.get(before)->queue == "default");
+  serve(task);
+  is_declared({house.schema.number(R"(SELECT enqueue('declared', '{"n": 1}'))")});
+  is_declared({house.schema.number(R"(SELECT (enqueue_many('declared', '{"{\"n\": 1}"}'))[1])")});
+  is_declared({house.schema.number(R"(SELECT enqueue('declared', '{"n": 1}', tenant => 'acme'))")});
+  is_declared({house.schema.number(R"(SELECT id FROM enqueue_once('declared', '{"n": 1}', unique_key => 'a'))")});
+  is_declared(house.client.enqueue("declared", R"({"n": 2})", {.unique_key = "a", .replace = true}).id);
+  is_declared(house.client.enqueue("declared", R"({"n": 1})").id);
+  is_declared(Task<Picky>("declared").enqueue(house.client, {1}).id);
+  house.client.put_schedule("nightly", "0 3 * * *", "declared", R"({"n": 1})");
+  is_declared(house.client.run_schedule("nightly"));
+  CHECK(house.client.schedules()[0].queue == "lane");
+  // What the call says comes first.
+  const auto own =
+      house.client.get(house.client.enqueue("declared", R"({"n": 1})", {.queue = "mine", .priority = 10, .max_attempts = 9}).id);
+  CHECK(own->queue == "mine");
+  CHECK(own->priority == Priority(10));
+  CHECK(own->max_attempts == 9);
+  CHECK(own->timeout == 7s);
+  CHECK(house.count("doctor()") == 0);
+
+  const auto first = house.client.kinds("declared");
+  REQUIRE(first.size() == 1);
+  CHECK(first[0].timeout == 7s);
+  CHECK(house.client.kinds().size() == 1);  // a handler that says nothing declares nothing
+  serve(task);
+  CHECK(house.client.kinds("declared")[0].registered_at == first[0].registered_at);
+  serve(Task<Picky>("declared", {.queue = "other"}));
+  CHECK(house.client.kinds("declared")[0].queue == "other");
+  CHECK(house.client.kinds("declared")[0].max_attempts == std::nullopt);
+  CHECK(house.client.get(house.client.enqueue("declared", R"({"n": 1})").id)->max_attempts == 5);
+  CHECK(house.client.schedules()[0].queue == "other");
+  house.client.forget_kind("declared");
+  CHECK(house.client.get(house.client.enqueue("declared", R"({"n": 1})").id)->queue == "default");
+  CHECK_THROWS_AS(house.client.forget_kind("declared"), NotFound);
+}
+
+TEST_CASE("defaults out of range are refused before anything starts") {
+  House house;
+  Worker worker(house.options());
+  CHECK_THROWS_WITH_AS(worker.handle(Task<Picky>("bad", {.max_attempts = 0}), [](const Picky&, Context&) {}),
+                       "max_attempts is 0; allowed is 1 to 1000", InvalidArgument);
+  CHECK_THROWS_AS(worker.handle_raw("raw", nothing, {.aliases = {""}}), InvalidArgument);
+  CHECK_THROWS_WITH(house.schema.number(R"(SELECT cardinality(register_kinds('[{"kind": "a", "priority": 101}]')))"),
+                    "priority is 101; allowed is 0 to 100");
+}
+
+TEST_CASE("workers that declare the same kinds at once do not stand in each other's way") {
+  House house;
+  std::vector<std::thread> threads;
+  std::atomic<int> good{0};
+  for (int thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&, thread] {
+      const auto link = house.schema.open();
+      for (int i = 0; i < 20; ++i) {
+        const std::string order = thread % 2 == 0 ? R"([{{"kind": "a", "priority": {0}}}, {{"kind": "b", "priority": {0}}}])"
+                                                  : R"([{{"kind": "b", "priority": {0}}}, {{"kind": "a", "priority": {0}}}])";
+        link->run("SELECT register_kinds($1::jsonb)", postgres::Params().text(fmt::format(fmt::runtime(order), (thread * 20 + i) % 100)));
+      }
+      ++good;
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(good == 8);
+}
