@@ -116,6 +116,7 @@ WorkerOptions Database::worker_options(int threads) const {
           .poll_interval = 10ms,
           .grace = 5s,
           .stop_patience = 1s,
+          .exit_if_stuck = false,
           .logger = std::make_shared<spdlog::logger>("millrace", std::make_shared<spdlog::sinks::null_sink_mt>())};
 }
 

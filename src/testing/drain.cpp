@@ -88,13 +88,14 @@ class Draining {
       std::this_thread::sleep_for(pace);  // the pace of looking, not a wait for an event
       pace = std::min(pace * 2, 16ms);
     }
-    worker.stop();
+    const bool ended = worker.stop();
     add(worker.counts());
+    if (!ended) limit = limit.value_or("the last run") + ", and a handler did not stop: its thread still runs";
     if (limit) give_up(*limit);
   }
 
   [[nodiscard]] std::optional<std::string> reached(const WorkerCounts& now) const {
-    const std::int64_t runs = runs_ + now.completed + now.retried + now.failed + now.released + now.lost;
+    const std::int64_t runs = runs_ + now.completed + now.retried + now.failed + now.released + now.cancelled + now.lost;
     if (runs >= options_.tasks_max) return fmt::format("{} runs (tasks_max is {})", runs, options_.tasks_max);
     if (SteadyClock::now() >= end_) return fmt::format("{} ms (time_max)", options_.time_max.count());
     return {};
@@ -105,8 +106,9 @@ class Draining {
     drained_.retried += counts.retried;
     drained_.failed += counts.failed;
     drained_.released += counts.released;
+    drained_.cancelled += counts.cancelled;
     drained_.lost += counts.lost;
-    runs_ = drained_.completed + drained_.retried + drained_.failed + drained_.released + drained_.lost;
+    runs_ = drained_.completed + drained_.retried + drained_.failed + drained_.released + drained_.cancelled + drained_.lost;
   }
 
   [[noreturn]] void give_up(const std::string& limit) {
@@ -170,6 +172,7 @@ class Draining {
 std::string Drained::text() const {
   std::string text = fmt::format("{} completed, {} retried, {} failed", completed, retried, failed);
   if (released > 0) text += fmt::format(", {} given back", released);
+  if (cancelled > 0) text += fmt::format(", {} cancelled", cancelled);
   if (lost > 0) text += fmt::format(", {} lost", lost);
   for (const auto& [kind, count] : unhandled) text += fmt::format("\n  no handler for {} ({} due)", kind, count);
   for (const Failure& one : failures) {

@@ -32,6 +32,14 @@ void record(Run& run, const Snooze& snooze) {
   run.ending = Ending::snooze;
   run.delay = std::max(snooze.delay, Milliseconds{0});
 }
+void record(Run& run, const Cancel& cancel) {
+  run.ending = Ending::cancel;
+  run.reason = cancel.reason;
+}
+void record(Run& run, const Err& err) {
+  run.ending = Ending::error;
+  run.reason = err.reason;
+}
 void record(Run& run, const std::exception& error) {
   run.ending = Ending::error;
   run.reason = error.what();
@@ -47,6 +55,10 @@ void call(const RawHandler& handler, Context& context, Run& run) {
     record(run, fail);
   } catch (const Snooze& snooze) {
     record(run, snooze);
+  } catch (const Cancel& cancel) {
+    record(run, cancel);
+  } catch (const Err& err) {
+    record(run, err);
   } catch (const std::exception& e) {
     record(run, e);
   } catch (...) {
@@ -102,7 +114,7 @@ Run perform_raw(std::string_view kind, std::string_view args, const RawHandler& 
   check(kind, args, options);
   Run run;
   BenchRun context(kind, args, options, run);
-  call(handler, context, run);
+  call(options.exceptions.guard(handler), context, run);
   try {
     context.end(run.ending == Ending::completed);
   } catch (const std::exception& e) {

@@ -128,6 +128,13 @@ TEST_CASE("some queues only, and what is snoozed") {
   CHECK(done.text() == "0 completed, 0 retried, 0 failed, 1 given back");
 }
 
+TEST_CASE("what a handler cancels is counted") {
+  OnServer db;
+  send_mail.enqueue(db.client(), {});
+  const auto done = drain(db, send_mail, [](const Mail&, Context&) -> Outcome<std::string> { return cancel("nobody wants it"); });
+  CHECK(done.text() == "0 completed, 0 retried, 0 failed, 1 cancelled");
+}
+
 TEST_CASE("tasks that never end, and a handler that does not") {
   OnServer db;
   send_mail.enqueue(db.client(), {});

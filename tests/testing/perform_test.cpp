@@ -60,6 +60,13 @@ TEST_CASE("every other ending, returned and thrown") {
     CHECK(snoozed.ending == Ending::snooze);
     CHECK(snoozed.status == Status::scheduled);
     CHECK(snoozed.delay == 1min);
+    const auto cancelled = run(say(cancel("the customer is gone")));
+    CHECK(cancelled.ending == Ending::cancel);
+    CHECK(cancelled.status == Status::cancelled);
+    CHECK(cancelled.reason == "the customer is gone");
+    const auto erred = run(say(err("busy")));
+    CHECK(erred.ending == Ending::error);
+    CHECK(erred.reason == "busy");
     CHECK(run(say(snooze(0ms))).status == Status::pending);
     CHECK(run(say(snooze(1min)), {.attempt = 2}).status == Status::retrying);
   }
@@ -70,6 +77,10 @@ TEST_CASE("every other ending, returned and thrown") {
   CHECK(run([]() -> Outcome<std::string> { throw std::runtime_error("x"); }, {.attempt = 3, .max_attempts = 3}).status == Status::failed);
   CHECK(run([]() -> Outcome<std::string> { throw 7; }).reason == "the handler threw something that is no std::exception");
   CHECK(to_string(Ending::snooze) == "snooze");
+  const auto ruled = run([]() -> Outcome<std::string> { throw std::out_of_range("gone"); },
+                         {.exceptions = ExceptionRules().cancel_on<std::logic_error>()});
+  CHECK(ruled.ending == Ending::cancel);
+  CHECK(ruled.reason == "gone");
 }
 
 TEST_CASE("args that the handler cannot read, and a result that is no JSON") {

@@ -41,7 +41,8 @@ class Database {
   [[nodiscard]] Client& client();
   /// The time in this database.
   [[nodiscard]] Clock& clock() noexcept;
-  /// Options for a worker of this database: quick to look, silent, `threads` (1 to 1000) for the queue "default".
+  /// Options for a worker of this database: quick to look, silent, `threads` (1 to 1000) for the queue "default". If a handler does not
+  /// end, its stop() returns false instead of leaving the process.
   [[nodiscard]] WorkerOptions worker_options(int threads = 4) const;
 
   /// Runs SQL statements, in one transaction; names are looked for in the queue's schema and in public, new tables go to public.

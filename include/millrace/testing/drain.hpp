@@ -24,10 +24,11 @@ struct DrainOptions {
 /// What drain() ran.
 struct Drained {
   std::int64_t completed = 0;
-  std::int64_t retried = 0;   ///< Runs that failed and left the task to be run again.
-  std::int64_t failed = 0;    ///< Runs that made their task a dead letter.
-  std::int64_t released = 0;  ///< Runs that were given back: snoozed.
-  std::int64_t lost = 0;      ///< Runs whose end was refused because their lease was lost.
+  std::int64_t retried = 0;    ///< Runs that failed and left the task to be run again.
+  std::int64_t failed = 0;     ///< Runs that made their task a dead letter.
+  std::int64_t released = 0;   ///< Runs that were given back: snoozed.
+  std::int64_t cancelled = 0;  ///< Runs that ended their task as cancelled, or that somebody cancelled.
+  std::int64_t lost = 0;       ///< Runs whose end was refused because their lease was lost.
 
   struct Failure {
     TaskId id{};

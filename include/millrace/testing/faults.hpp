@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <millrace/testing/database.hpp>
@@ -44,8 +45,13 @@ class Faults {
 
   /// Gives the worker this handler, with the faults of its kind.
   template <class Args, class Result, class Handler>
-  void handle(Worker& worker, const Task<Args, Result>& task, Handler handler) {
-    worker.handle_raw(task.kind(), wrap(task.kind(), task.wrap(std::move(handler))), &Task<Args, Result>::problem);
+  void handle(Worker& worker, const Task<Args, Result>& task, Handler handler, ExceptionRules rules = {}) {
+    worker.handle_raw(task.kind(), wrap(task.kind(), task.wrap(std::move(handler))),
+                      {.aliases = task.aliases(),
+                       .defaults = task.defaults(),
+                       .schema = task.schema(),
+                       .exceptions = std::move(rules),
+                       .problem = [task](std::string_view args) { return task.problem(args); }});
   }
   /// The same on the level of JSON text.
   [[nodiscard]] RawHandler wrap(const std::string& kind, RawHandler handler);

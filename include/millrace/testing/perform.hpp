@@ -15,6 +15,7 @@
 
 #include <millrace/context.hpp>
 #include <millrace/enqueue.hpp>
+#include <millrace/exceptions.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/task.hpp>
 #include <millrace/worker.hpp>
@@ -40,10 +41,11 @@ struct PerformOptions {
   std::map<std::string, std::string> metadata{};
   bool stop_requested = false;   ///< The run is asked to stop before it begins.
   std::stop_token stop{};        ///< Asks it to stop when you do.
+  ExceptionRules exceptions{};   ///< As they are given to Worker::handle.
   Database* database = nullptr;  ///< Where context.transaction() is; without, it throws Error.
 };
 
-/// How a run ended. `error`: it threw something that is none of the others.
+/// How a run ended. `error`: it threw something that is none of the others, or returned err().
 enum class Ending : std::uint8_t { completed, error, retry, fail, snooze, cancel };
 [[nodiscard]] std::string_view to_string(Ending ending) noexcept;
 
