@@ -85,7 +85,7 @@ void Database::Impl::learn_reset() {
   }
 }
 
-Database::Database(DatabaseOptions options) {
+Database::Database(const DatabaseOptions& options) {
   base::check_schema_name(options.schema);
   impl_ = std::make_unique<Impl>(options);
   impl_->learn_reset();

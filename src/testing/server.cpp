@@ -114,7 +114,7 @@ std::string Server::create(const std::string& schema) {
     }
     found = templates_.emplace(schema, name).first;
   }
-  const std::string name = fresh_name("test");
+  std::string name = fresh_name("test");
   run(fmt::format("CREATE DATABASE {} TEMPLATE {}", name, found->second));
   return name;
 }

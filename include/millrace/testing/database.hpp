@@ -27,7 +27,7 @@ struct DatabaseOptions {
 class Database {
  public:
   /// Throws Error if there is no PostgreSQL to start, InvalidArgument("schema").
-  explicit Database(DatabaseOptions options = {});
+  explicit Database(const DatabaseOptions& options = {});
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

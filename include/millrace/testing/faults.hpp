@@ -45,12 +45,12 @@ class Faults {
 
   /// Gives the worker this handler, with the faults of its kind.
   template <class Args, class Result, class Handler>
-  void handle(Worker& worker, const Task<Args, Result>& task, Handler handler, ExceptionRules rules = {}) {
+  void handle(Worker& worker, const Task<Args, Result>& task, Handler handler, const ExceptionRules& rules = {}) {
     worker.handle_raw(task.kind(), wrap(task.kind(), task.wrap(std::move(handler))),
                       {.aliases = task.aliases(),
                        .defaults = task.defaults(),
                        .schema = task.schema(),
-                       .exceptions = std::move(rules),
+                       .exceptions = rules,
                        .problem = [task](std::string_view args) { return task.problem(args); }});
   }
   /// The same on the level of JSON text.
