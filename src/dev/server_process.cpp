@@ -99,6 +99,10 @@ void ServerProcess::start(const ServerBinaries& binaries, const std::optional<Sy
     release_lock_file(data_ / "postmaster.pid");
     release_lock_file(socket_ / ".s.PGSQL.5432.lock");
     const pid_t daemon = start_daemon({.argv = {binaries.program("postgres"), "-D", data_}, .as = as}, log());
+    // Just after its exec a process has no arguments to be known by yet.
+    for (const auto begun = Clock::now() + 1s; !is_server(daemon) && ::kill(daemon, 0) == 0 && Clock::now() < begun;) {
+      std::this_thread::sleep_for(1ms);
+    }
     while (is_server(daemon) && Clock::now() < deadline) {
       if (is_ready()) return;
       std::this_thread::sleep_for(look_interval);

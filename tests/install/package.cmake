@@ -15,6 +15,12 @@ if(NOT said MATCHES "^millrace ${VERSION}")
   message(FATAL_ERROR "the program said: ${said}")
 endif()
 
+find_program(tests consumer_tests PATHS ${consumer} ${consumer}/${CONFIG} NO_DEFAULT_PATH REQUIRED)
+run(${tests})
+if(NOT said STREQUAL "1 completed, 0 retried, 0 failed\n")
+  message(FATAL_ERROR "the tests said: ${said}")
+endif()
+
 # Nothing of the source or the build may be needed by what was installed.
 file(GLOB_RECURSE texts ${prefix}/*.cmake ${prefix}/*.hpp)
 foreach(text IN LISTS texts)
