@@ -104,7 +104,7 @@ CREATE VIEW running_tasks AS
 COMMENT ON VIEW running_tasks IS 'Tasks in a lease, with the worker that holds it.';
 
 CREATE VIEW dead_letters AS
-  SELECT t.id, t.kind, t.queue, t.priority, t.attempt, t.max_attempts, t.dead_at, t.errors -> -1 ->> 'message' AS last_error, t.errors, t.args
+  SELECT t.id, t.kind, t.queue, t.priority, t.attempt, t.max_attempts, t.dead_at, t.errors -> -1 ->> 'message' AS last_error, t.errors, t.args, t.forwarded_to
   FROM tasks t WHERE t.dead_at IS NOT NULL AND t.status = 'failed';
 COMMENT ON VIEW dead_letters IS 'Failed tasks: out of attempts, or failed for good.';
 
