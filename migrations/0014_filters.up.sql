@@ -95,15 +95,15 @@ BEGIN
     road := NULL;
   ELSIF given ?| '{dead_from,dead_until}' OR statuses <@ '{pending,scheduled,retrying,running,failed}' THEN
     IF NOT given ?| '{dead_from,dead_until}' AND statuses && '{pending,scheduled,retrying}' THEN
-      road := 'SELECT k.id FROM tickets k' || coalesce(format(' WHERE k.queue = ANY (%L::text[])', given ->> 'queue'), '');
+      road := 'SELECT k.id FROM tickets k' || coalesce(' WHERE k.queue = ANY (' || quote_literal(given ->> 'queue') || '::text[])', '');
     END IF;
     IF NOT given ?| '{dead_from,dead_until}' AND 'running' = ANY (statuses) THEN
       road := concat_ws(' UNION ALL ', road, 'SELECT l.id FROM (SELECT unnest(o.task_ids) AS id FROM leases o) l');
     END IF;
     IF given ?| '{dead_from,dead_until}' OR 'failed' = ANY (statuses) THEN
       road := concat_ws(' UNION ALL ', road, 'SELECT d.id FROM tasks d WHERE d.dead_at IS NOT NULL'
-        || coalesce(format(' AND d.dead_at >= %L::timestamptz', given ->> 'dead_from'), '')
-        || coalesce(format(' AND d.dead_at < %L::timestamptz', given ->> 'dead_until'), ''));
+        || coalesce(' AND d.dead_at >= ' || quote_literal(given ->> 'dead_from') || '::timestamptz', '')
+        || coalesce(' AND d.dead_at < ' || quote_literal(given ->> 'dead_until') || '::timestamptz', ''));
     END IF;
   ELSIF given ? 'tags' AND NOT given ? 'tenant' THEN
     road := format('SELECT g.id FROM tasks g WHERE g.tags @> %L::text[]', given ->> 'tags');
@@ -121,7 +121,7 @@ DECLARE
   bound  text;
 BEGIN
   SELECT * INTO parsed FROM parse_filter(filter);
-  bound := coalesce(format('%s %s', CASE WHEN newest THEN '<' ELSE '>' END, edge), 'IS NOT NULL');
+  bound := coalesce(CASE WHEN newest THEN '< ' ELSE '> ' END || edge, 'IS NOT NULL');
   IF parsed.road IS NULL THEN
     RETURN format('SELECT %s FROM tasks t WHERE t.id %s AND %s ORDER BY t.id %s LIMIT %s', columns, bound, parsed.conditions, way, most);
   END IF;
