@@ -77,7 +77,8 @@ BEGIN
     END IF;
     -- A suspect stays one: it has to run alone, whatever its priority.
     SELECT min(k.bucket) INTO lane FROM tickets k WHERE k.queue = old.queue AND k.bucket = -1 AND k.run_at = old.run_at AND k.id = old.id;
-    PERFORM drop_ticket(old);
+    -- No ticket: somebody took it, or put another in its place since this looked. Only doctor() knows a task that has none.
+    CONTINUE WHEN NOT drop_ticket(old) AND try < 5;
     UPDATE tasks t
     SET priority = coalesce(move_task.priority, t.priority), run_at = coalesce(move_task.run_at, t.run_at),
         status = CASE WHEN move_task.run_at IS NULL THEN t.status ELSE status_moved(t.status, move_task.run_at) END
@@ -136,7 +137,7 @@ BEGIN
     ELSIF old.status = 'running' THEN
       RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is running and cannot be deleted; cancel it first', delete_task.id);
     END IF;
-    PERFORM drop_ticket(old);
+    CONTINUE WHEN old.status IN ('pending', 'scheduled', 'retrying') AND NOT drop_ticket(old) AND try < 5;
     PERFORM FROM tasks t WHERE t.id = old.id AND t.status = old.status AND t.run_at = old.run_at FOR UPDATE;
     IF FOUND THEN
       PERFORM forget_tasks(ARRAY[old.id]);

@@ -143,12 +143,12 @@ BEGIN
     SELECT t.* FROM tasks t WHERE t.id = ANY (batch.ids) AND t.unique_key IS NOT NULL AND t.status IN ('failed', 'cancelled') ORDER BY t.kind, t.unique_key, t.id
   LOOP
     BEGIN
-      PERFORM retake_key(task);
-      -- Two of a batch may share a key: the first of them is to be live when the second asks, so it is revived here and now.
+      -- Two of a batch may share a key: the first of them is to be live when the second asks, so each is revived here and now.
       PERFORM retry(task.id);
       others := others || task.id;
     EXCEPTION WHEN SQLSTATE 'MR003' THEN
-      refused := refused || task.id;
+      -- Unless somebody else revived it meanwhile.
+      refused := refused || ARRAY(SELECT t.id FROM tasks t WHERE t.id = task.id AND t.status = task.status);
     WHEN SQLSTATE 'MR002' OR lock_not_available THEN
       NULL;
     END;

@@ -6,6 +6,7 @@
 #include <millrace/enqueue.hpp>
 #include <millrace/error.hpp>
 #include <millrace/limits.hpp>
+#include <millrace/manage.hpp>
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/schedule.hpp>
