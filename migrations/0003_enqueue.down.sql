@@ -9,6 +9,7 @@ DROP FUNCTION wake_channel(text);
 DROP FUNCTION args_check(jsonb);
 DROP FUNCTION about_check(timestamptz, interval, text, text, text[], jsonb, text);
 DROP FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval);
+DROP FUNCTION priority(text);
 DROP FUNCTION backoff_check(jsonb);
 DROP FUNCTION refuse(text, text);
 DELETE FROM migrations WHERE version = 3;

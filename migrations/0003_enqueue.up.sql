@@ -50,6 +50,20 @@ END $$;
 COMMENT ON FUNCTION backoff_check(jsonb) IS
   'Private. Refuses (22023) what is no retry policy. One is {"type": "exponential" | "linear" | "fixed", "base": seconds, "cap": seconds = 3600, "multiplier": 2, "jitter": 0.15}. Locks nothing.';
 
+CREATE FUNCTION priority(name text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  value CONSTANT integer := CASE name WHEN 'critical' THEN 100 WHEN 'high' THEN 75 WHEN 'normal' THEN 50 WHEN 'low' THEN 25 END;
+BEGIN
+  IF value IS NULL THEN
+    PERFORM refuse('priority', format('is %s; allowed are critical, high, normal and low', coalesce(quote_literal(left(name, 64)), 'null')));
+  END IF;
+  RETURN value;
+END $$;
+COMMENT ON FUNCTION priority(text) IS
+  'The number of a named priority, for enqueue(priority => priority(''high'')). Anyone may call it; locks nothing. Errors: 22023.';
+
 CREATE FUNCTION options_check(
   kind text, queue text, priority integer, run_at timestamptz, delay interval,
   max_attempts integer, backoff jsonb, timeout interval) RETURNS void

@@ -23,36 +23,45 @@ END $$;
 COMMENT ON FUNCTION expire_claimed(bigint[]) IS
   'Private: cancels those of these tasks whose time to start is over, their tickets being gone. Locks their rows.';
 
-CREATE FUNCTION expire_tasks(most integer DEFAULT 1000) RETURNS integer
+CREATE FUNCTION expire_tasks(most integer DEFAULT 1000, OUT expired integer, OUT more boolean)
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  ids  bigint[];
-  tids tid[];
+  due    bigint[];
+  places tid[];
+  ids    bigint[];
+  tids   tid[];
+  swept  integer;
 BEGIN
+  expired := 0;
+  more := false;
+  -- A slice of those whose time is over. Most have started, or ended, long ago: they only leave their row here.
+  SELECT array_agg(o.task), array_agg(o.ctid) INTO due, places FROM (
+    SELECT e.ctid, e.task FROM expiries e WHERE e.expires_at <= clock() ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE SKIP LOCKED) o;
+  IF due IS NULL THEN
+    RETURN;
+  END IF;
   -- What a claim, or a person, has in its hands is left to it.
   SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
     SELECT t.id, k.ctid AS tid
-    FROM expiries e JOIN tasks t ON t.id = e.task
-         JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
-    WHERE e.expires_at <= clock() AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
-    ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE OF k, t SKIP LOCKED) d;
+    FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
+    FOR UPDATE OF k, t SKIP LOCKED) d;
   IF ids IS NOT NULL THEN
     DELETE FROM tickets k WHERE k.ctid = ANY (tids);
     PERFORM expire_claimed(ids);
+    expired := cardinality(ids);
   END IF;
   -- A task that began and was given back has no row any more: its claim looks at the time.
-  DELETE FROM expiries e WHERE (e.expires_at, e.task) IN (
-    SELECT o.expires_at, o.task FROM expiries o
-    WHERE o.expires_at <= clock()
-      AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock())
-    ORDER BY o.expires_at, o.task LIMIT most FOR UPDATE SKIP LOCKED);
-  RETURN coalesce(cardinality(ids), 0);
+  DELETE FROM expiries e WHERE e.ctid = ANY (places)
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock());
+  GET DIAGNOSTICS swept = ROW_COUNT;
+  more := swept > 0 AND cardinality(due) = most;
 END $$;
 COMMENT ON FUNCTION expire_tasks(integer) IS
-$c$Private, for workers, in turn: cancels up to so many tasks whose time to start is over, and returns how many. Any number may run at once.
-Locks their tickets and rows (SKIP LOCKED).$c$;
+$c$Private, for workers, in turn: looks at up to so many tasks whose time to start is over and cancels those that have not; tells how many, and
+whether to go on. Any number may run at once. Locks their tickets, rows and rows of expiries (SKIP LOCKED).$c$;
 
 CREATE FUNCTION claim(
   worker     uuid,

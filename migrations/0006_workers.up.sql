@@ -226,13 +226,27 @@ COMMENT ON FUNCTION record_stats(uuid, text[], text[], bigint[], bigint[], bigin
 CREATE FUNCTION tidy(keep interval DEFAULT '30 days') RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off
 AS $$
+DECLARE
+  wish bigint;
 BEGIN
+  -- A wish that was not committed yet when the attempt's end was recorded: the task waits to run again, which nobody wants.
+  FOR wish IN
+    SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task
+    WHERE t.status NOT IN ('running', 'completed', 'failed', 'cancelled') ORDER BY c.task
+  LOOP
+    BEGIN
+      PERFORM cancel(wish);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
+      NULL;  -- its row is held, or it has ended meanwhile: the next tidy sees
+    END;
+  END LOOP;
   DELETE FROM cancel_requests c WHERE c.task IN (
     SELECT o.task FROM cancel_requests o
-    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status = 'running') FOR UPDATE SKIP LOCKED);
+    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status NOT IN ('completed', 'failed', 'cancelled')) FOR UPDATE SKIP LOCKED);
   DELETE FROM task_stats s WHERE s.minute < clock() - keep;
 END $$;
 COMMENT ON FUNCTION tidy(interval) IS
-  'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+$c$Private, for workers, in turn: cancels tasks that somebody asked to cancel just when an attempt of theirs ended, and removes answered cancel
+requests and old statistics. Locks those tasks' tickets and rows, then the rows it deletes.$c$;
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (6, 'workers', 1);

@@ -40,7 +40,8 @@ BEGIN
         RETURN 'running';
       END IF;
     ELSE
-      PERFORM drop_ticket(task);
+      -- No ticket: somebody took it, or put another in its place since this looked. Only doctor() knows a task that has none.
+      CONTINUE WHEN NOT drop_ticket(task) AND task.status <> 'waiting' AND try < 5;
       UPDATE tasks t SET status = 'cancelled', finished_at = clock()
       WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
       IF FOUND THEN
@@ -61,9 +62,10 @@ AS $$
 DECLARE
   task tasks;
 BEGIN
-  -- Key before task: what was unique has to be so again, or stay dead.
+  -- Key before task: what was unique has to be so again, or stay dead. Also if it seems to run: it may end while this waits
+  -- for its row, and then nothing else would keep an enqueue from taking the key. Only what is completed stays so.
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
-  IF task.unique_key IS NOT NULL AND task.status IN ('failed', 'cancelled') THEN
+  IF task.unique_key IS NOT NULL AND task.status <> 'completed' THEN
     PERFORM retake_key(task);
   END IF;
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;

@@ -40,12 +40,15 @@ AS $$
 DECLARE
   one tasks;
 BEGIN
-  SELECT * INTO one FROM tasks t
-  WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
-  IF FOUND THEN
-    PERFORM drop_ticket(one);
+  FOR try IN 1..5 LOOP
+    SELECT * INTO one FROM tasks t
+    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+    EXIT WHEN NOT FOUND;
+    -- No ticket: somebody took it, or put another in its place since this looked.
+    CONTINUE WHEN NOT drop_ticket(one) AND try < 5;
     PERFORM expire_claimed(ARRAY[one.id]);
-  END IF;
+    EXIT;
+  END LOOP;
 END $$;
 COMMENT ON FUNCTION expire_task(bigint) IS
   'Private: cancels a task whose time to start is over, unless a claim is first. Waits for that claim. Locks its ticket, then its row.';
@@ -199,8 +202,9 @@ BEGIN
     IF NOT FOUND OR old.status NOT IN ('pending', 'scheduled') OR old.attempt > 0 THEN
       RETURN false;
     END IF;
-    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then.
-    PERFORM drop_ticket(old);
+    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then. No ticket: somebody took
+    -- it, or put another in its place since this looked. Only doctor() knows a task that has none.
+    CONTINUE WHEN NOT drop_ticket(old) AND try < 5;
     moved := CASE WHEN longest IS NULL THEN due ELSE least(due, greatest(old.created_at + longest, old.run_at)) END;
     UPDATE tasks t
     SET args = replace_task.args, queue = replace_task.queue, priority = replace_task.priority, run_at = moved,

@@ -52,12 +52,12 @@ class Task {
   Enqueued enqueue(Context& context, pqxx::transaction_base& tx, const Args& args, EnqueueOptions options = {}) const {
     return millrace::enqueue(tx, kind_, text(args), context.inherit(keyed(args, std::move(options))));
   }
-  /// Adds many tasks, all or none, and returns their ids in the same order.
+  /// Adds many tasks, all or none, and returns their ids in the same order. Throws InvalidArgument if the definition has keys.
   std::vector<TaskId> enqueue_many(pqxx::transaction_base& tx, std::span<const Args> args, EnqueueOptions options = {}) const {
-    return millrace::enqueue_many(tx, kind_, texts(args), merged(std::move(options)));
+    return millrace::enqueue_many(tx, kind_, texts(args), keyless(std::move(options)));
   }
   std::vector<TaskId> enqueue_many(Client& client, std::span<const Args> args, EnqueueOptions options = {}) const {
-    return client.enqueue_many(kind_, texts(args), merged(std::move(options)));
+    return client.enqueue_many(kind_, texts(args), keyless(std::move(options)));
   }
 
   /// The args as JSON text. Throws InvalidArgument if they cannot be written.
@@ -164,6 +164,18 @@ class Task {
       static_assert(std::is_convertible_v<Value, Result>, "the handler must return the task's result");
       return nlohmann::json(static_cast<Result>(value)).dump();
     }
+  }
+  // For many at once. A key that was dropped without a word would be found out by what was done twice.
+  [[nodiscard]] EnqueueOptions keyless(EnqueueOptions options) const {
+    const auto refuse = [](const char* field) {
+      throw InvalidArgument(field, "is given by the definition, and cannot be for many tasks at once: enqueue them one by one");
+    };
+    if (keys_.key || defaults_.key) refuse("key");
+    if (keys_.unique_key || defaults_.unique_key) refuse("unique_key");
+    if (defaults_.unique_by) refuse("unique_by");
+    if (defaults_.debounce) refuse("debounce");
+    if (defaults_.throttle) refuse("throttle");
+    return merged(std::move(options));
   }
   static Args read(std::string_view text) {
     try {

@@ -100,7 +100,8 @@ class Worker {
   /// Declares a schedule: start() makes it so in the database (see put_schedule), and any worker fires it from then on.
   /// What is no longer declared stays in the database until it is deleted there. Call before start.
   void schedule(std::string name, std::string rule, std::string kind, std::string args = "{}", ScheduleOptions options = {});
-  /// The same for a definition, whose defaults its tasks take where `options.task` leaves something unset.
+  /// The same for a definition, whose defaults its tasks take where `options.task` leaves something unset. Its keys
+  /// concern its enqueues: each tick makes its task, unless the schedule's own policies say otherwise.
   template <class Args, class Result>
   void schedule(std::string name, std::string rule, const Task<Args, Result>& task, const Args& args, ScheduleOptions options = {}) {
     options.task = task.merged(std::move(options.task));

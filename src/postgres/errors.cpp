@@ -46,13 +46,18 @@ void rethrow_translated(std::string_view schema) {
     throw;
   } catch (const Error&) {
     throw;
-    // In libpqxx 6 these three are no sql_error and do not tell their SQLSTATE.
+    // In libpqxx 6 these four are no sql_error and do not tell their SQLSTATE.
   } catch (const pqxx::statement_completion_unknown& e) {
     throw OutcomeUnknown(primary_message(e.what()));
   } catch (const pqxx::serialization_failure& e) {
     throw DatabaseError(primary_message(e.what()), "40001");
   } catch (const pqxx::deadlock_detected& e) {
     throw DatabaseError(primary_message(e.what()), "40P01");
+  } catch (const pqxx::transaction_rollback& e) {
+    throw DatabaseError(primary_message(e.what()), "40000");
+  } catch (const pqxx::insufficient_privilege& e) {
+    // This one is a sql_error and may forget it all the same.
+    throw_for(e.what(), e.sqlstate().empty() ? "42501" : e.sqlstate(), schema);
   } catch (const pqxx::sql_error& e) {
     throw_for(e.what(), e.sqlstate(), schema);
   } catch (const pqxx::in_doubt_error& e) {

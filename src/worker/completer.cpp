@@ -15,6 +15,9 @@ namespace {
 using postgres::ArrayText;
 using postgres::Params;
 
+// How long it tries to record what is left when the worker stops.
+constexpr auto patience_at_end = std::chrono::seconds(10);
+
 // The arrays that name the tasks of a settlement.
 struct Names {
   ArrayText ids, hints, leases;
@@ -51,7 +54,7 @@ void Completer::run() {
     const auto patience = held_.empty() ? 200ms : 50ms;
     std::vector<Settlement> batch = state_.outbox.take(Clock::now() + patience);
     const bool closed = state_.outbox.closed();
-    if (closed && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + 10s;
+    if (closed && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + patience_at_end;
     std::move(held_.begin(), held_.end(), std::back_inserter(batch));
     held_.clear();
     if (!state_.board.empty()) attend_reports(batch, closed);
@@ -283,24 +286,32 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
 }
 
 void Completer::attend_reports(const std::vector<Settlement>& batch, bool closed) {
-  const auto now = Clock::now();
-  if (now < next_reports_ && !closed && !state_.board.urgent() &&
-      std::none_of(batch.begin(), batch.end(), [](const Settlement& one) { return one.reported; }))
-    return;
-  next_reports_ = now + std::chrono::milliseconds(200);
-  Board::Reports reports = state_.board.take();
-  try {
-    record_reports(state_, connection(), reports);
-    state_.board.recorded();
-  } catch (const ConnectionError&) {
-    // Settling tells, and waits for the connection.
-    link_.reset();
-    state_.board.put_back(std::move(reports));
-  } catch (const Error& e) {
-    const auto* error = dynamic_cast<const DatabaseError*>(&e);
-    if (error != nullptr && is_contention(*error)) return state_.board.put_back(std::move(reports));
-    state_.log->warn("completer: progress and log lines of {} tasks could not be recorded: {}", reports.size(), e.what());
-    state_.board.recorded();
+  const bool ends = std::any_of(batch.begin(), batch.end(), [](const Settlement& one) { return one.reported; });
+  if (Clock::now() < next_reports_ && !closed && !state_.board.urgent() && !ends) return;
+  next_reports_ = Clock::now() + std::chrono::milliseconds(200);
+  // What a run said has to come before its end: once its task is claimed again, its lease is refused.
+  constexpr int contentions_max = 3;
+  for (int failures = 0, contentions = 0;;) {
+    Board::Reports reports = state_.board.take();
+    try {
+      record_reports(state_, connection(), reports);
+      return state_.board.recorded();
+    } catch (const ConnectionError& e) {
+      link_.reset();
+      state_.board.put_back(std::move(reports));
+      if (!ends || Clock::now() > give_up_) return;
+      state_.back_off(failures++, "completer", e);
+    } catch (const Error& e) {
+      const auto* error = dynamic_cast<const DatabaseError*>(&e);
+      if (error == nullptr || !is_contention(*error)) {
+        state_.log->warn("completer: progress and log lines of {} tasks could not be recorded: {}", reports.size(), e.what());
+        return state_.board.recorded();
+      }
+      // Somebody holds a row of theirs: the ends do not wait for him for ever.
+      state_.board.put_back(std::move(reports));
+      if (!ends || ++contentions == contentions_max) return;
+    }
+    if (state_.outbox.closed() && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + patience_at_end;
   }
 }
 

@@ -5,6 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
 namespace millrace::worker {
 
 void HandlerSession::connect(std::unique_ptr<postgres::Connection>& link) {
@@ -33,7 +37,10 @@ pqxx::transaction_base& HandlerSession::transaction(std::optional<Milliseconds> 
   if (transaction_) return transaction_->driver();
   connect(link_);
   transaction_ = std::make_unique<postgres::Transaction>(*link_);
-  if (timeout) transaction_->run(fmt::format("SET LOCAL statement_timeout = {}", timeout->count()));
+  // The server counts in 32 bits; what is longer, the heart keeps.
+  if (timeout)
+    transaction_->run(fmt::format("SET LOCAL statement_timeout = {}",
+                                  std::min<std::int64_t>(timeout->count(), std::numeric_limits<std::int32_t>::max())));
   // Behind a pooler only the transaction itself knows which session serves it.
   const int pid =
       state_.options.listen ? link_->backend_pid() : static_cast<int>(transaction_->run("SELECT pg_backend_pid()").integer(0, 0));

@@ -113,12 +113,20 @@ void Heart::beat() {
     state_.claimer_bell.ring();
   }
   keys_tidied_ = link_->run(fmt::format("SELECT {}.tidy_keys($1)", state_.schema), Params().integer(keys_tidied_)).integer(0, 0);
+  if (Clock::now() >= next_sweep_) sweep_expired();
   if (Clock::now() >= next_tidy_) {
-    link_->run(fmt::format("SELECT {}.expire_tasks()", state_.schema));
     link_->run(fmt::format("SELECT {}.tidy()", state_.schema));
     reports_tidied_ = link_->run(fmt::format("SELECT {}.tidy_reports($1)", state_.schema), Params().integer(reports_tidied_)).integer(0, 0);
     next_tidy_ = Clock::now() + 60s;
   }
+}
+
+// A slice at a time, for a fraction of the interval between two beats; what is left is for the next beat, not the next minute.
+void Heart::sweep_expired() {
+  const auto end = Clock::now() + std::min<Clock::duration>(state_.options.heartbeat / 10, 200ms);
+  bool more = true;
+  while (more && Clock::now() < end) more = link_->run(fmt::format("SELECT more FROM {}.expire_tasks()", state_.schema)).boolean(0, 0);
+  if (!more) next_sweep_ = Clock::now() + 60s;
 }
 
 void Heart::flush_stats() {

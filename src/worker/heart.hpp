@@ -15,6 +15,7 @@ class Heart {
 
  private:
   void beat();
+  void sweep_expired();
   void flush_stats();
   void fire_schedules();
   void give_back_stale();
@@ -23,6 +24,7 @@ class Heart {
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
   Clock::time_point next_tidy_{};
+  Clock::time_point next_sweep_{};
   Clock::time_point next_fire_{};
   std::int64_t reports_tidied_ = 0;  // up to this task
   std::int64_t keys_tidied_ = 0;     // the page of task_keys to go on with

@@ -181,6 +181,35 @@ TEST_CASE("a definition computes keys from the args, and an enqueue may say othe
   CHECK(import.enqueue(house.client, {7, "b"}, {.key = "mine"}).created);
 }
 
+TEST_CASE("a definition with keys is not enqueued in bulk: its keys are not dropped without a word") {
+  House house;
+  const std::vector<Refresh> two{{7, "a"}, {7, "b"}};
+  const auto text = [](const Refresh& args) { return std::to_string(args.user); };
+  const std::pair<const char*, Task<Refresh>> cases[] = {
+      {"key", Task<Refresh>("k", {}, {.key = text})},
+      {"key", Task<Refresh>("k", {.key = "a"})},
+      {"unique_key", Task<Refresh>("k", {}, {.unique_key = text})},
+      {"unique_key", Task<Refresh>("k", {.unique_key = "a"})},
+      {"unique_by", Task<Refresh>("k", {.unique_by = {{"user"}}})},
+      {"debounce", Task<Refresh>("k", {.debounce = 1s})},
+      {"throttle", Task<Refresh>("k", {.throttle = 1s})},
+  };
+  pqxx::connection link(house.schema.url());
+  pqxx::work tx(link);
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
+    try {
+      static_cast<void>(one.second.enqueue_many(house.client, two));
+      FAIL("it was accepted");
+    } catch (const InvalidArgument& e) {
+      CHECK(e.field() == one.first);
+    }
+    CHECK_THROWS_AS(static_cast<void>(one.second.enqueue_many(tx, two, {.schema = house.schema.name()})), InvalidArgument);
+  }
+  CHECK(Task<Refresh>("k", {.tags = {"t"}}).enqueue_many(house.client, two).size() == 2);
+  CHECK(house.count("tasks") == 2);
+}
+
 TEST_CASE("a handler passes correlation and trace on to what it enqueues, at once or with its transaction") {
   House house;
   const Task<Refresh> child("child", {.queue = "children"});
@@ -234,6 +263,7 @@ TEST_CASE("a worker does not start what has expired, and sweeps what nobody clai
   House house;
   const auto expired = house.client.enqueue("k", "{}", {.expires_at = Time{}});
   const auto asleep = house.client.enqueue("k", "{}", {.queue = "nobody's", .expires_at = Time{}});
+  static_cast<void>(house.client.enqueue_many("k", std::vector<std::string>(5'000, "{}"), {.queue = "nobody's", .expires_at = Time{}}));
   std::atomic<int> runs{0};
   Worker worker(house.options());
   worker.handle_raw("k", [&](Context&) -> Outcome<std::string> {
@@ -250,6 +280,7 @@ TEST_CASE("a worker does not start what has expired, and sweeps what nobody clai
   CHECK(house.client.get(expired.id)->reason == "expired");
   CHECK(house.reaches(asleep.id, Status::cancelled));
   CHECK(eventually([&] { return house.count("task_keys") == 0; }));
+  CHECK(eventually([&] { return house.count("expiries") == 0; }));  // more than one sweep takes
   worker.stop();
   CHECK(runs == 20);
   house.consistent();

@@ -43,4 +43,21 @@ TEST_CASE("what is no answer of the server is a lost connection, whatever the dr
   CHECK_THROWS_AS(translated(pqxx::failure("Could not obtain client encoding: not connected")), millrace::ConnectionError);
   CHECK_THROWS_AS(translated(pqxx::in_doubt_error("COMMIT was sent")), millrace::OutcomeUnknown);
   CHECK_THROWS_AS(translated(pqxx::sql_error("ERROR:  no", "SELECT 1", "42601")), millrace::DatabaseError);
+  CHECK_THROWS_AS(translated(pqxx::transaction_rollback("ERROR:  no")), millrace::DatabaseError);
+}
+
+TEST_CASE("what the role may not do is an answer of the server, though the driver forgets its SQLSTATE") {
+  Schema schema;
+  auto& connection = schema.connection();
+  const std::string role = '"' + schema.name() + " nobody\"";
+  connection.script("CREATE ROLE " + role + "; SET ROLE " + role);
+  std::string sqlstate;
+  try {
+    connection.run("SELECT * FROM " + schema.quoted() + ".tasks");
+  } catch (const millrace::DatabaseError& e) {
+    sqlstate = e.sqlstate();
+  }
+  CHECK(sqlstate == "42501");
+  CHECK_FALSE(connection.broken());
+  connection.script("RESET ROLE; DROP ROLE " + role);
 }

@@ -190,6 +190,101 @@ TEST_CASE("retry against an enqueue of the same unique key: one of them, whoever
   }
 }
 
+TEST_CASE("retry while the task is still ending: its key is taken before anybody else can, or stays with who has it") {
+  for (const bool enqueued_first : {false, true}) {
+    CAPTURE(enqueued_first);
+    Schema schema;
+    enroll(schema, first);
+    const auto task = schema.number("SELECT id FROM enqueue_once('k', unique_key => 'x', max_attempts => 1)");
+    const auto lease = lease_of(schema.connection().run(claim_sql(first)));
+    const std::string fails = fmt::format("SELECT * FROM fail('{}', '{{{}}}', '{{{}}}', '{{no}}')", first, task, lease);
+    Session worker(schema), person(schema), enqueuer(schema);
+    worker.script("BEGIN");
+    worker.run(fails);
+    person.script("BEGIN; SET LOCAL lock_timeout = '20s'");
+    if (enqueued_first) {
+      worker.script("COMMIT");
+      enqueuer.script("BEGIN");
+      enqueuer.run(unique_x);
+    }
+    // To the first it still seems to run, and it waits for its row; the second waits for the key.
+    person.start(fmt::format("SELECT retry({})", task));
+    CHECK(person.blocked(schema));
+    (enqueued_first ? enqueuer : worker).script("COMMIT");
+    const std::string end = person.finish();
+    if (enqueued_first) {
+      CHECK(end == "MR003");
+      person.script("ROLLBACK");
+    } else {
+      CHECK(end == "");
+      enqueuer.start(unique_x);  // the retry is not committed yet: this has to wait for what becomes of it
+      CHECK(enqueuer.blocked(schema));
+      person.script("COMMIT");
+      CHECK(enqueuer.finish() == "");
+      CHECK_FALSE(created_in(enqueuer));
+      CHECK(id_in(enqueuer) == task);
+    }
+    CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'pending'") == 1);
+    consistent(schema);
+  }
+}
+
+TEST_CASE("cancelling while the task is replaced leaves no ticket behind, wherever the new one is") {
+  for (const char* how : {"priority => 80", "queue => 'other'", "priority => 50"}) {
+    for (const bool commits : {true, false}) {
+      CAPTURE(how);
+      CAPTURE(commits);
+      Schema schema;
+      const std::string call = "SELECT id, created, replaced FROM enqueue_once('k', unique_key => 'x', run_at => '2199-01-01'";
+      const auto task = schema.number(call + ")");
+      Session replacer(schema), person(schema);
+      replacer.script("BEGIN");
+      CHECK(replacer.run(call + ", replace => true, " + how + ")").boolean(0, 2));
+      person.start(fmt::format("SELECT cancel({})", task));
+      CHECK(person.blocked(schema));
+      replacer.script(commits ? "COMMIT" : "ROLLBACK");
+      CHECK(person.finish() == "");
+      CHECK(status(schema, static_cast<int>(task)) == "cancelled");
+      CHECK(schema.number("SELECT count(*) FROM tickets") == 0);
+      consistent(schema);
+    }
+  }
+}
+
+TEST_CASE("replacing while the task is cancelled makes a new one, unless the cancellation is taken back") {
+  for (const bool commits : {true, false}) {
+    CAPTURE(commits);
+    Schema schema;
+    const std::string call =
+        "SELECT id, created, replaced FROM enqueue_once('k', unique_key => 'x', run_at => '2199-01-01', replace => true)";
+    const auto task = schema.number(call);
+    Session person(schema), replacer(schema);
+    person.script("BEGIN");
+    person.run(fmt::format("SELECT cancel({})", task));
+    replacer.start(call);
+    CHECK(replacer.blocked(schema));
+    person.script(commits ? "COMMIT" : "ROLLBACK");
+    CHECK(replacer.finish() == "");
+    CHECK(created_in(replacer) == commits);
+    CHECK(replacer.rows().boolean(0, 2) == !commits);
+    CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'scheduled'") == 1);
+    consistent(schema);
+  }
+}
+
+TEST_CASE("a task without a ticket, which doctor reports, can be cancelled and replaced all the same") {
+  Schema schema;
+  for (const char* call : {"SELECT cancel(max(id)) FROM tasks", "SELECT * FROM enqueue_once('k', unique_key => 'x', replace => true)"}) {
+    CAPTURE(call);
+    CHECK(schema.value("SELECT created FROM enqueue_once('k', unique_key => 'x')") == "t");
+    schema.connection().run("DELETE FROM tickets");
+    CHECK(schema.number("SELECT count(*) FROM doctor()") == 1);
+    schema.connection().run(call);
+    consistent(schema);
+  }
+  CHECK(schema.value("SELECT string_agg(status::text, ' ' ORDER BY id) FROM tasks") == "cancelled pending");
+}
+
 TEST_CASE("tidying against taking over: a key that was just taken is not tidied away") {
   Schema schema;
   schema.connection().run(fmt::format("SELECT cancel({})", schema.number(unique_x)));

@@ -112,6 +112,22 @@ TEST_CASE("what is said about a task is in its row, for one and for many; plain 
   consistent(schema);
 }
 
+TEST_CASE("a priority has a name") {
+  Schema schema;
+  schema.connection().run("SELECT enqueue('k', priority => priority(n)) FROM unnest('{critical,high,normal,low}'::text[]) n");
+  CHECK(schema.value("SELECT string_agg(priority::text, ' ' ORDER BY id) FROM tasks") == "100 75 50 25");
+  for (const char* name : {"'High'", "''", "'75'", "NULL"}) {
+    CAPTURE(name);
+    try {
+      schema.connection().run(fmt::format("SELECT priority({})", name));
+      FAIL("it was accepted");
+    } catch (const DatabaseError& e) {
+      CHECK(e.sqlstate() == "22023");
+      CHECK(std::string(e.what()).find("allowed are critical, high, normal and low") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("an idempotency key leads to one task per kind, also after its end, until its time is over") {
   Schema schema;
   enroll(schema, first);
@@ -272,7 +288,7 @@ TEST_CASE("a task that has not started by expires_at never starts: at its claim,
     CHECK(schema.value("SELECT task_ids FROM leases") == "{2,3}");
     link.run("ROLLBACK");
   }
-  CHECK(schema.number("SELECT expire_tasks()") == 2);
+  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 2);
   CHECK(schema.value("SELECT string_agg(id || ' ' || status || coalesce(' ' || reason, ''), ', ' ORDER BY id) FROM tasks") ==
         "1 cancelled expired, 2 scheduled, 3 pending, 4 cancelled expired");
   CHECK(schema.number("SELECT count(*) FROM expiries") == 1);
@@ -282,12 +298,43 @@ TEST_CASE("a task that has not started by expires_at never starts: at its claim,
   REQUIRE(tasks_in(rows) == 2);
   link.run(fmt::format("SELECT * FROM fail('{}', '{{2}}', '{{{}}}', '{{no}}', delays => '{{2 hours}}')", first, lease_of(rows)));
   set_clock(schema, "5 hours");
-  CHECK(schema.number("SELECT expire_tasks()") == 0);
+  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 0);
   CHECK(status(schema, 2) == "retrying");
   link.run("SELECT register_worker('00000000-0000-4000-8000-00000000000a', 'w', 'h', 1, '0', '{default}', '30 seconds'), retry(1)");
   CHECK(tasks_in(link.run(claim_sql(first))) == 2);
   CHECK(status(schema, 1) == "running");
   CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
+}
+
+TEST_CASE("the sweep goes on slice by slice until nothing is left, of those that started long ago too") {
+  Schema schema;
+  auto& link = schema.connection();
+  link.run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{1000}'), expires_in => '1 hour')");
+  link.run("UPDATE tasks SET status = 'completed' WHERE id % 4 > 0");
+  link.run("DELETE FROM tickets k USING tasks t WHERE t.id = k.id AND t.status = 'completed'");
+  CHECK(schema.value("SELECT expire_tasks(100)") == "(0,f)");
+  CHECK(schema.number("SELECT count(*) FROM expiries") == 1000);
+  set_clock(schema, "2 hours");
+  int slices = 0;
+  std::int64_t expired = 0;
+  for (bool more = true; more; ++slices) {
+    const auto rows = link.run("SELECT expired, more FROM expire_tasks(100)");
+    expired += rows.integer(0, 0);
+    more = rows.boolean(0, 1);
+  }
+  CHECK(slices == 11);
+  CHECK(expired == 250);
+  CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'cancelled' AND reason = 'expired'") == 250);
+  consistent(schema);
+  // A slice of which everything is held by somebody is not a reason to go on at once.
+  link.run("SELECT enqueue('k', expires_at => '1999-01-01') FROM generate_series(1, 2)");
+  Session person(schema);
+  person.script("BEGIN");
+  person.run("SELECT FROM tasks WHERE status = 'pending' FOR UPDATE");
+  CHECK(schema.value("SELECT expire_tasks(2)") == "(0,f)");
+  person.script("COMMIT");
+  CHECK(schema.value("SELECT expire_tasks(2)") == "(2,t)");
 }
 
 TEST_CASE("what a person holds is left by the sweep, which waits for nobody") {
@@ -297,9 +344,9 @@ TEST_CASE("what a person holds is left by the sweep, which waits for nobody") {
   person.script("BEGIN");
   person.run("SELECT FROM tasks WHERE id = 1 FOR UPDATE");
   person.run("SELECT FROM tickets WHERE id = 2 FOR UPDATE");
-  CHECK(schema.number("SELECT expire_tasks()") == 1);
+  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 1);
   person.script("COMMIT");
-  CHECK(schema.number("SELECT expire_tasks()") == 2);
+  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 2);
   consistent(schema);
 }
 

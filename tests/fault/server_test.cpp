@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <future>
 #include <set>
 #include <thread>
 
@@ -120,4 +121,18 @@ TEST_CASE("F4: a server that stops the hard way loses nothing that it acknowledg
   INFO(schema.value("SELECT string_agg(format('%s: %s', bucket, n), ', ') FROM (SELECT bucket, count(*) AS n FROM tickets GROUP BY 1) t"));
   INFO(schema.value("SELECT string_agg(d::text, ' ') FROM (SELECT * FROM doctor() LIMIT 3) d"));
   CHECK(count(schema, "doctor()") == 0);
+}
+
+TEST_CASE("a wait goes on after the server was stopped the hard way and started again") {
+  Server server;
+  Schema schema(std::string(server.cluster.url().reveal()));
+  millrace::Client client({.database = schema.url(), .schema = schema.name()});
+  const auto id = client.enqueue("nobody").id;
+  auto waiting = std::async(std::launch::async, [&] { return client.wait(id, 120s); });
+  REQUIRE(eventually([&] { return count(schema, "waits") == 1; }));
+  server.cluster.down(millrace::dev::Stop::immediate);
+  server.cluster.up();
+  schema.reconnect();
+  schema.connection().run(fmt::format("SELECT cancel({})", id.value));
+  CHECK(waiting.get()->status == millrace::Status::cancelled);
 }

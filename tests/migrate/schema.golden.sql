@@ -349,7 +349,8 @@ BEGIN
         RETURN 'running';
       END IF;
     ELSE
-      PERFORM drop_ticket(task);
+      -- No ticket: somebody took it, or put another in its place since this looked. Only doctor() knows a task that has none.
+      CONTINUE WHEN NOT drop_ticket(task) AND task.status <> 'waiting' AND try < 5;
       UPDATE tasks t SET status = 'cancelled', finished_at = clock()
       WHERE t.id = cancel.id AND t.status = task.status AND t.run_at = task.run_at;
       IF FOUND THEN
@@ -1455,12 +1456,15 @@ CREATE FUNCTION millrace.expire_task(task bigint) RETURNS void
 DECLARE
   one tasks;
 BEGIN
-  SELECT * INTO one FROM tasks t
-  WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
-  IF FOUND THEN
-    PERFORM drop_ticket(one);
+  FOR try IN 1..5 LOOP
+    SELECT * INTO one FROM tasks t
+    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+    EXIT WHEN NOT FOUND;
+    -- No ticket: somebody took it, or put another in its place since this looked.
+    CONTINUE WHEN NOT drop_ticket(one) AND try < 5;
     PERFORM expire_claimed(ARRAY[one.id]);
-  END IF;
+    EXIT;
+  END LOOP;
 END $$;
 
 --
@@ -1473,7 +1477,7 @@ COMMENT ON FUNCTION millrace.expire_task(task bigint) IS 'Private: cancels a tas
 -- Name: expire_tasks(integer); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000) RETURNS integer
+CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000, OUT expired integer, OUT more boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
@@ -1481,35 +1485,44 @@ CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000) RETURNS integer
     AS $$
 #variable_conflict use_column
 DECLARE
-  ids  bigint[];
-  tids tid[];
+  due    bigint[];
+  places tid[];
+  ids    bigint[];
+  tids   tid[];
+  swept  integer;
 BEGIN
+  expired := 0;
+  more := false;
+  -- A slice of those whose time is over. Most have started, or ended, long ago: they only leave their row here.
+  SELECT array_agg(o.task), array_agg(o.ctid) INTO due, places FROM (
+    SELECT e.ctid, e.task FROM expiries e WHERE e.expires_at <= clock() ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE SKIP LOCKED) o;
+  IF due IS NULL THEN
+    RETURN;
+  END IF;
   -- What a claim, or a person, has in its hands is left to it.
   SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
     SELECT t.id, k.ctid AS tid
-    FROM expiries e JOIN tasks t ON t.id = e.task
-         JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
-    WHERE e.expires_at <= clock() AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
-    ORDER BY e.expires_at, e.task LIMIT most FOR UPDATE OF k, t SKIP LOCKED) d;
+    FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
+    FOR UPDATE OF k, t SKIP LOCKED) d;
   IF ids IS NOT NULL THEN
     DELETE FROM tickets k WHERE k.ctid = ANY (tids);
     PERFORM expire_claimed(ids);
+    expired := cardinality(ids);
   END IF;
   -- A task that began and was given back has no row any more: its claim looks at the time.
-  DELETE FROM expiries e WHERE (e.expires_at, e.task) IN (
-    SELECT o.expires_at, o.task FROM expiries o
-    WHERE o.expires_at <= clock()
-      AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock())
-    ORDER BY o.expires_at, o.task LIMIT most FOR UPDATE SKIP LOCKED);
-  RETURN coalesce(cardinality(ids), 0);
+  DELETE FROM expiries e WHERE e.ctid = ANY (places)
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock());
+  GET DIAGNOSTICS swept = ROW_COUNT;
+  more := swept > 0 AND cardinality(due) = most;
 END $$;
 
 --
--- Name: FUNCTION expire_tasks(most integer); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION expire_tasks(most integer, OUT expired integer, OUT more boolean); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.expire_tasks(most integer) IS 'Private, for workers, in turn: cancels up to so many tasks whose time to start is over, and returns how many. Any number may run at once.
-Locks their tickets and rows (SKIP LOCKED).';
+COMMENT ON FUNCTION millrace.expire_tasks(most integer, OUT expired integer, OUT more boolean) IS 'Private, for workers, in turn: looks at up to so many tasks whose time to start is over and cancels those that have not; tells how many, and
+whether to go on. Any number may run at once. Locks their tickets, rows and rows of expiries (SKIP LOCKED).';
 
 --
 -- Name: fail(uuid, bigint[], bigint[], text[], boolean[], interval[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2438,6 +2451,29 @@ COMMENT ON FUNCTION millrace.preview_ticks(rule text, zone text, since timestamp
 one that is dropped. Anyone may call it; locks nothing. Errors: 22023.';
 
 --
+-- Name: priority(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.priority(name text) RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  value CONSTANT integer := CASE name WHEN 'critical' THEN 100 WHEN 'high' THEN 75 WHEN 'normal' THEN 50 WHEN 'low' THEN 25 END;
+BEGIN
+  IF value IS NULL THEN
+    PERFORM refuse('priority', format('is %s; allowed are critical, high, normal and low', coalesce(quote_literal(left(name, 64)), 'null')));
+  END IF;
+  RETURN value;
+END $$;
+
+--
+-- Name: FUNCTION priority(name text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.priority(name text) IS 'The number of a named priority, for enqueue(priority => priority(''high'')). Anyone may call it; locks nothing. Errors: 22023.';
+
+--
 -- Name: put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamp with time zone, text, integer, integer, jsonb, interval, text[]); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2735,8 +2771,9 @@ BEGIN
     IF NOT FOUND OR old.status NOT IN ('pending', 'scheduled') OR old.attempt > 0 THEN
       RETURN false;
     END IF;
-    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then.
-    PERFORM drop_ticket(old);
+    -- Ticket before task: this waits for a claim that has it in its hands. The task has started then. No ticket: somebody took
+    -- it, or put another in its place since this looked. Only doctor() knows a task that has none.
+    CONTINUE WHEN NOT drop_ticket(old) AND try < 5;
     moved := CASE WHEN longest IS NULL THEN due ELSE least(due, greatest(old.created_at + longest, old.run_at)) END;
     UPDATE tasks t
     SET args = replace_task.args, queue = replace_task.queue, priority = replace_task.priority, run_at = moved,
@@ -2906,9 +2943,10 @@ CREATE FUNCTION millrace.retry(id bigint) RETURNS millrace.status
 DECLARE
   task tasks;
 BEGIN
-  -- Key before task: what was unique has to be so again, or stay dead.
+  -- Key before task: what was unique has to be so again, or stay dead. Also if it seems to run: it may end while this waits
+  -- for its row, and then nothing else would keep an enqueue from taking the key. Only what is completed stays so.
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
-  IF task.unique_key IS NOT NULL AND task.status IN ('failed', 'cancelled') THEN
+  IF task.unique_key IS NOT NULL AND task.status <> 'completed' THEN
     PERFORM retake_key(task);
   END IF;
   SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
@@ -3373,10 +3411,23 @@ CREATE FUNCTION millrace.tidy(keep interval DEFAULT '30 days'::interval) RETURNS
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
     AS $$
+DECLARE
+  wish bigint;
 BEGIN
+  -- A wish that was not committed yet when the attempt's end was recorded: the task waits to run again, which nobody wants.
+  FOR wish IN
+    SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task
+    WHERE t.status NOT IN ('running', 'completed', 'failed', 'cancelled') ORDER BY c.task
+  LOOP
+    BEGIN
+      PERFORM cancel(wish);
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
+      NULL;  -- its row is held, or it has ended meanwhile: the next tidy sees
+    END;
+  END LOOP;
   DELETE FROM cancel_requests c WHERE c.task IN (
     SELECT o.task FROM cancel_requests o
-    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status = 'running') FOR UPDATE SKIP LOCKED);
+    WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status NOT IN ('completed', 'failed', 'cancelled')) FOR UPDATE SKIP LOCKED);
   DELETE FROM task_stats s WHERE s.minute < clock() - keep;
 END $$;
 
@@ -3384,7 +3435,8 @@ END $$;
 -- Name: FUNCTION tidy(keep interval); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: removes answered cancel requests and old statistics. Locks the rows it deletes.';
+COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: cancels tasks that somebody asked to cancel just when an attempt of theirs ended, and removes answered cancel
+requests and old statistics. Locks those tasks'' tickets and rows, then the rows it deletes.';
 
 --
 -- Name: tidy_keys(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
