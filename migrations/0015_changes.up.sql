@@ -205,10 +205,11 @@ LANGUAGE plpgsql SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
+  -- IN would be an OR here, which no index answers: each task would read all tickets of its run_at.
   EXECUTE format($q$
     WITH held AS MATERIALIZED (
       SELECT t.id, k.ctid AS tid, k.bucket
-      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = ANY (ARRAY[t.priority / 25, -1]) AND k.run_at = t.run_at AND k.id = t.id
       WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %s
       FOR UPDATE OF k, t SKIP LOCKED),
     gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h)))
