@@ -68,7 +68,7 @@ struct Listing {
 
 void list(const Globals& globals, const Listing& listing) {
   TaskFilter filter{.limit = parse_int("--limit", listing.limit)};
-  if (listing.status) filter.status = status_from(*listing.status);
+  if (listing.status) filter.status = {status_from(*listing.status)};
   filter.queue = listing.queue;
   filter.kind = listing.kind;
   filter.correlation = listing.correlation;

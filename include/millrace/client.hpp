@@ -155,15 +155,16 @@ class Client {
   Status reprioritise(TaskId id, Priority priority);
   Status reschedule(TaskId id, Time run_at);
   Status run_now(TaskId id);
-  /// Deletes a task and all that hangs on it. Throws NotFound, or StateError if it runs.
+  /// Deletes a task and all that hangs on it: its ticket, progress and log lines. Throws NotFound, or StateError if it runs.
   void delete_task(TaskId id);
 
   /// What `action` would do now to the tasks that fit; changes nothing. Throws InvalidArgument as the action itself does: for a filter
   /// that says nothing, and for a status that the action cannot change.
   [[nodiscard]] std::vector<PlanRow> plan(Action action, const TaskFilter& filter);
   /// Changes all tasks that fit, in batches of 1000, each in a transaction of its own: what was done stays done if a later batch
-  /// throws. Waits for nobody, and keeps no worker waiting: what a claim has in hand is counted as held. Tasks that come to fit meanwhile
-  /// may be left out. Without a status, cancel, reprioritise, reschedule and run_tasks_now mean tasks that have not ended, retry those that
+  /// throws (OutcomeUnknown: of the last one nobody knows). Waits for nobody, and keeps no worker waiting: what a claim has in hand is
+  /// counted as held. Tasks that come to fit meanwhile may be left out. Other calls get their turn between the batches. An empty filter is
+  /// refused. Without a status, cancel, reprioritise, reschedule and run_tasks_now mean tasks that have not ended, retry those that
   /// failed, delete all; running ones are asked to stop by cancel and left alone by the others.
   Changes cancel_tasks(const TaskFilter& filter, const OnChanges& on_changes = {});
   Changes retry_tasks(const TaskFilter& filter, const OnChanges& on_changes = {});
@@ -176,7 +177,7 @@ class Client {
   /// args and options in `target`. From there it is not forwarded again, unless `target` has a target of its own. None: no more. Throws
   /// InvalidArgument("target") if dead letters would come back to `queue`.
   void set_dead_queue(const std::string& queue, const std::optional<std::string>& target);
-  /// Which queues have one, by name.
+  /// The queues whose dead letters are forwarded, by name.
   [[nodiscard]] std::vector<DeadQueue> dead_queues();
 
   /// Waits until the task is completed, failed or cancelled, and returns its row; none if it is not after `timeout` (0: looks

@@ -11,10 +11,11 @@
 
 namespace millrace {
 
-/// Which tasks: those that fit every field that is set. Times are from (inclusive) to until (not).
+/// Which tasks: those that fit every field that is set. Times are from (inclusive) to until (not). Texts have the limits that
+/// an enqueue sets them, times are in the years 1970 to 9999; what takes a filter throws InvalidArgument otherwise.
 struct TaskFilter {
-  std::vector<TaskId> ids{};     ///< One of these; at most 10,000.
-  std::vector<Status> status{};  ///< One of these.
+  std::optional<std::vector<TaskId>> ids{};  ///< One of these: 1 to 10,000. Set and empty is refused: it never means all tasks.
+  std::vector<Status> status{};              ///< One of these; empty: any.
   std::optional<std::string> queue{};
   std::optional<std::string> kind{};
   std::optional<std::string> correlation{};
@@ -26,8 +27,8 @@ struct TaskFilter {
   std::optional<Time> finished_until{};
   std::optional<Time> dead_from{};  ///< Became a dead letter since then.
   std::optional<Time> dead_until{};
-  std::optional<TaskId> before{};  ///< Client::list only: tasks with a smaller id, the next page.
-  int limit = 50;                  ///< Client::list only: 1 to 1000.
+  std::optional<TaskId> before{};  ///< Client::list only, refused by the others: tasks with a smaller id, the next page.
+  std::optional<int> limit{};      ///< Client::list only, refused by the others: 1 to 1000, default 50.
 };
 
 /// How many tasks of one queue, kind and status there are.

@@ -87,9 +87,10 @@ std::optional<Status> get_status(postgres::Connection& connection, const std::st
 }
 
 std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::string& schema, const TaskFilter& filter) {
-  if (filter.limit < 1 || filter.limit > 1000) throw InvalidArgument("limit", fmt::format("is {}; allowed is 1 to 1000", filter.limit));
+  const int limit = filter.limit.value_or(50);
+  if (limit < 1 || limit > 1000) throw InvalidArgument("limit", fmt::format("is {}; allowed is 1 to 1000", limit));
   postgres::Params params;
-  params.text(filter_json(filter)).integer(filter.limit);
+  params.text(filter_json(filter)).integer(limit);
   if (filter.before)
     params.integer(filter.before->value);
   else
