@@ -75,6 +75,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
   END IF;
   DELETE FROM cancel_requests c WHERE c.task = retry.id;
+  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = retry.id;
   UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
          expires_at = NULL, reason = NULL
   WHERE t.id = retry.id RETURNING * INTO task;

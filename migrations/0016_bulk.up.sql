@@ -158,6 +158,7 @@ BEGIN
       SELECT t.id FROM tasks t WHERE t.id = ANY ($1) AND t.unique_key IS NULL AND t.status IN ('failed', 'cancelled') AND %s ORDER BY t.id FOR UPDATE SKIP LOCKED)
     SELECT coalesce(array_agg(m.id), '{}') FROM mine m $q$, batch.conditions) INTO taken USING batch.ids;
   DELETE FROM cancel_requests c WHERE c.task = ANY (taken);
+  DELETE FROM expiries e USING tasks t WHERE t.id = ANY (taken) AND e.expires_at = t.expires_at AND e.task = t.id;
   WITH revived AS (
     UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL, expires_at = NULL, reason = NULL
     WHERE t.id = ANY (taken) RETURNING t.queue, t.priority, t.run_at, t.id, t.ctid)
