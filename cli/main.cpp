@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
   add_migrate(app, globals);
   add_enqueue(app, globals);
   add_task(app, globals);
+  add_dead(app, globals);
   add_schedule(app, globals);
   add_worker(app, globals);
   add_stats(app, globals);
