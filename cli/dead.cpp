@@ -103,9 +103,10 @@ void retry(const Globals& globals, const ManyCall& call) {
 }
 
 void purge(const Globals& globals, const ManyCall& call) {
-  if (call.older_than.has_value() == call.all)
-    throw InvalidArgument("--older-than", call.all ? "and --all exclude each other" : "is missing, such as 30d; or give --all");
-  if (call.older_than && call.filter.dead_until) throw InvalidArgument("--older-than", "and --dead-until exclude each other");
+  if (!call.older_than && !call.all && !call.filter.dead_until)
+    throw InvalidArgument("--older-than", "is missing, such as 30d; or give --all");
+  if (call.older_than && (call.all || call.filter.dead_until))
+    throw InvalidArgument("--older-than", "cannot be given together with --all or --dead-until");
   check_can_ask(call.bulk);
   TaskFilter filter = dead_filter(globals, call.filter);
   if (call.older_than) filter.dead_until = moment_of(globals, "--older-than", *call.older_than);
@@ -198,7 +199,7 @@ void add_dead(CLI::App& app, Globals& globals) {
   const auto gone = std::make_shared<ManyCall>();
   gone->bulk.action = Action::remove;
   CLI::App* away = dead->add_subcommand("purge", "Delete dead letters");
-  away->add_option("--older-than", gone->older_than, "Those that died so long ago, such as 30d, or before a time")->type_name("DURATION");
+  away->add_option("--older-than", gone->older_than, "Those that died longer ago than this, such as 30d")->type_name("DURATION");
   away->add_flag("--all", gone->all, "All of them, or all that fit the filter");
   add_bulk_options(*away, gone->bulk);
   add_filter_options(*away, gone->filter, true);
