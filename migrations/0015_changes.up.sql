@@ -205,18 +205,21 @@ LANGUAGE plpgsql SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
-  -- IN would be an OR here, which no index answers: each task would read all tickets of its run_at.
+  -- Twice, because a ticket is found by all columns of its index or, with two buckets in one condition, by a walk through it.
   EXECUTE format($q$
     WITH held AS MATERIALIZED (
-      SELECT t.id, k.ctid AS tid, k.bucket
-      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = ANY (ARRAY[t.priority / 25, -1]) AND k.run_at = t.run_at AND k.id = t.id
-      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %s
+      SELECT t.id, k.ctid AS tid
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = t.priority / 25 AND k.run_at = t.run_at AND k.id = t.id
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
       FOR UPDATE OF k, t SKIP LOCKED),
-    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h)))
-    SELECT array_agg(DISTINCT h.id), array_agg(DISTINCT h.id) FILTER (WHERE h.bucket = -1) FROM held h $q$, conditions)
+    suspect AS MATERIALIZED (
+      SELECT t.id, k.ctid AS tid
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = -1 AND k.run_at = t.run_at AND k.id = t.id
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
+      FOR UPDATE OF k, t SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h UNION ALL SELECT s.tid FROM suspect s)))
+    SELECT ARRAY(SELECT h.id FROM held h UNION SELECT s.id FROM suspect s), ARRAY(SELECT s.id FROM suspect s) $q$, conditions)
   INTO ids, suspects USING candidates;
-  ids := coalesce(ids, '{}');
-  suspects := coalesce(suspects, '{}');
 END $$;
 COMMENT ON FUNCTION take_tickets(bigint[], text) IS
   'Private: locks those of these tasks that wait for their run and still fit, and deletes their tickets; tells which were suspects. What somebody has in hand is stepped over. Locks tickets, then tasks (SKIP LOCKED).';

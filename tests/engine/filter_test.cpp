@@ -132,6 +132,26 @@ TEST_CASE("a page reads little more than itself, whatever the history holds") {
   CHECK(rows_read(schema, R"(SELECT * FROM count_tasks('{"status": ["pending", "failed"]}'))") <= 200);
 }
 
+TEST_CASE("a batch finds its tickets by their index, whatever else waits for the same moment") {
+  Schema schema;
+  enqueue(schema, 20'000);
+  auto& link = schema.connection();
+  const auto so_far = [&] { return schema.number("SELECT pg_stat_get_xact_blocks_fetched('tickets_claim'::regclass)"); };
+  const auto pages = schema.number("SELECT pg_relation_size('tickets_claim') / current_setting('block_size')::integer");
+  for (const std::string call : {"cancel_tasks('{\"kind\": \"k\"}', 100)", "reprioritise_tasks('{\"kind\": \"k\"}', 99, 100, 100)",
+                                 "delete_tasks('{\"status\": \"pending\"}', 100, 200)"}) {
+    CAPTURE(call);
+    link.script("BEGIN");
+    const auto before = so_far();
+    CHECK(schema.number("SELECT done FROM " + call) == 100);
+    // A walk of the index for each task would read a hundred times its pages; the road to the ids reads them once.
+    CHECK(so_far() - before < 100 * 12 + 2 * pages);
+    CHECK(100 * pages > 2 * (100 * 12 + 2 * pages));
+    link.script("COMMIT");
+  }
+  consistent(schema);
+}
+
 TEST_CASE("a filter that is none is refused by the name of its field") {
   Schema schema;
   const auto refused = [&](const std::string& filter, const std::string& message) {
