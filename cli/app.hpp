@@ -32,6 +32,7 @@ struct Exit {
 /// Takes what follows `dev psql` off the command line: psql's arguments are not ours to understand.
 [[nodiscard]] std::vector<std::string> take_psql_arguments(int& argc, char** argv);
 
+void add_dead(CLI::App& app, Globals& globals);
 void add_dev(CLI::App& app, Globals& globals);
 void add_doctor(CLI::App& app, Globals& globals);
 void add_enqueue(CLI::App& app, Globals& globals);
@@ -42,6 +43,7 @@ void add_schedule(CLI::App& app, Globals& globals);
 void add_stats(CLI::App& app, Globals& globals);
 void add_tail(CLI::App& app, Globals& globals);
 void add_task(CLI::App& app, Globals& globals);
+void add_task_changes(CLI::App& task, Globals& globals);
 void add_worker(CLI::App& app, Globals& globals);
 void add_worker_control(CLI::App& worker, Globals& globals);
 

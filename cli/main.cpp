@@ -53,6 +53,7 @@ int run(int argc, char** argv) {
   add_enqueue(app, globals);
   add_task(app, globals);
   add_tail(app, globals);
+  add_dead(app, globals);
   add_schedule(app, globals);
   add_kind(app, globals);
   add_lock(app, globals);

@@ -1,7 +1,8 @@
-// millrace task show | list | logs | wait | cancel | retry
+// millrace task show | list | count | logs | wait; what changes tasks is in task_change.cpp
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
+#include "cli/filter_options.hpp"
 #include "cli/table.hpp"
 #include "cli/task_text.hpp"
 #include "cli/wait.hpp"
@@ -61,20 +62,17 @@ struct WaitCall {
 };
 
 struct Listing {
-  std::optional<std::string> status{}, queue{}, kind{}, before{}, correlation{}, tenant{};
-  std::vector<std::string> tags{};
+  FilterWords filter{};
+  std::optional<std::string> before{};
   std::string limit{"50"};
 };
 
 void list(const Globals& globals, const Listing& listing) {
-  TaskFilter filter{.limit = parse_int("--limit", listing.limit)};
-  if (listing.status) filter.status = status_from(*listing.status);
-  filter.queue = listing.queue;
-  filter.kind = listing.kind;
-  filter.correlation = listing.correlation;
-  filter.tenant = listing.tenant;
-  filter.tags = listing.tags;
-  if (listing.before) filter.before = TaskId{parse_integer("--before", *listing.before)};
+  const int limit = parse_int("--limit", listing.limit);
+  const auto before = listing.before ? std::optional(TaskId{parse_integer("--before", *listing.before)}) : std::nullopt;
+  TaskFilter filter = filter_of(globals, listing.filter);
+  filter.limit = limit;
+  filter.before = before;
   Client client({.database = globals.url(), .schema = globals.schema});
   const auto tasks = client.list(filter);
   if (globals.json) {
@@ -89,33 +87,21 @@ void list(const Globals& globals, const Listing& listing) {
   for (const TaskRecord& task : tasks) {
     table.add({std::to_string(task.id.value), task.kind, task.queue, std::string(to_string(task.status)),
                std::to_string(task.priority.value()), fmt::format("{}/{}", task.attempt, task.max_attempts),
-               base::format_time(task.run_at).substr(0, 19),
-               task.errors.empty() ? "" : task.errors.back().message.substr(0, task.errors.back().message.find('\n'))});
+               base::format_time(task.run_at).substr(0, 19), last_error(task)});
   }
   table.print();
+  print_next_page(tasks, limit);
 }
 
-void change(const Globals& globals, const std::vector<std::string>& texts, Status (Client::*how)(TaskId)) {
-  // All are read before the first is touched.
-  std::vector<std::int64_t> ids;
-  ids.reserve(texts.size());
-  for (const std::string& text : texts) ids.push_back(parse_integer("id", text));
-  Client client({.database = globals.url(), .schema = globals.schema});
-  for (const std::int64_t id : ids) {
-    const Status status = (client.*how)({id});
-    if (globals.json)
-      fmt::print("{{\"id\": {}, \"status\": \"{}\"}}\n", id, to_string(status));
-    else if (status == Status::running)
-      fmt::print("task {} is running; its worker was asked to stop it\n", id);
-    else
-      fmt::print("task {} is {}\n", id, to_string(status));
-  }
+void count(const Globals& globals, const FilterWords& words) {
+  const TaskFilter filter = filter_of(globals, words);
+  print_counts(globals, Client({.database = globals.url(), .schema = globals.schema}).count(filter));
 }
 
 }  // namespace
 
 void add_task(CLI::App& app, Globals& globals) {
-  CLI::App* task = app.add_subcommand("task", "Look at tasks, wait for them, cancel them, retry them");
+  CLI::App* task = app.add_subcommand("task", "Look at tasks, wait for them, change them: one, or all that fit a filter");
   task->require_subcommand(1);
   const auto id = std::make_shared<std::string>();
   CLI::App* one = task->add_subcommand("show", "Everything about one task");
@@ -124,15 +110,15 @@ void add_task(CLI::App& app, Globals& globals) {
 
   const auto listing = std::make_shared<Listing>();
   CLI::App* many = task->add_subcommand("list", "Tasks, newest first");
-  many->add_option("--status", listing->status, "pending, scheduled, retrying, running, completed, failed or cancelled");
-  many->add_option("--queue", listing->queue, "Only this queue");
-  many->add_option("--kind", listing->kind, "Only this kind");
-  many->add_option("--tag", listing->tags, "Only with this tag; repeated: with all of them")->allow_extra_args(false);
-  many->add_option("--tenant", listing->tenant, "Only of this tenant");
-  many->add_option("--correlation", listing->correlation, "Only with this correlation id");
+  add_filter_options(*many, listing->filter);
   many->add_option("--before", listing->before, "Only ids below this one: the next page")->type_name("INT");
   many->add_option("--limit", listing->limit, "At most so many; 1 to 1000")->type_name("INT")->capture_default_str();
   many->callback([&globals, listing] { list(globals, *listing); });
+
+  const auto counted = std::make_shared<FilterWords>();
+  CLI::App* number = task->add_subcommand("count", "How many tasks there are, by queue, kind and status");
+  add_filter_options(*number, *counted);
+  number->callback([&globals, counted] { count(globals, *counted); });
 
   const auto log_call = std::make_shared<LogCall>();
   CLI::App* log = task->add_subcommand("logs", "What the handlers of a task logged; programs: their standard error");
@@ -152,13 +138,7 @@ void add_task(CLI::App& app, Globals& globals) {
     wait_for(globals, client, task_id, patience);
   });
 
-  const auto ids = std::make_shared<std::vector<std::string>>();
-  CLI::App* cancel = task->add_subcommand("cancel", "Cancel tasks; a running one is asked to stop");
-  cancel->add_option("id", *ids, "The tasks' ids")->required()->type_name("INT");
-  cancel->callback([&globals, ids] { change(globals, *ids, &Client::cancel); });
-  CLI::App* retry = task->add_subcommand("retry", "Revive failed or cancelled tasks with new attempts");
-  retry->add_option("id", *ids, "The tasks' ids")->required()->type_name("INT");
-  retry->callback([&globals, ids] { change(globals, *ids, &Client::retry); });
+  add_task_changes(*task, globals);
 }
 
 }  // namespace millrace::cli

@@ -14,6 +14,7 @@ namespace {
 std::string as_json(std::string_view text) { return nlohmann::json(text).dump(); }
 std::string time_json(const std::optional<Time>& time) { return time ? as_json(base::format_time(*time)) : "null"; }
 
+std::string id_json(const std::optional<TaskId>& id) { return id ? std::to_string(id->value) : "null"; }
 std::string text_json(const std::optional<std::string>& text) { return text ? as_json(*text) : "null"; }
 
 }  // namespace
@@ -32,13 +33,14 @@ std::string json_of(const TaskRecord& task) {
       "\"backoff\": {},"
       " \"args\": {}, \"result\": {}, \"errors\": [{}], \"expires_at\": {}, \"reason\": {}, \"correlation\": {}, \"tenant\": {}, \"tags\": "
       "{},"
-      " \"metadata\": {}, \"traceparent\": {}}}",
+      " \"metadata\": {}, \"traceparent\": {}, \"forwarded_to\": {}, \"forwarded_from\": {}}}",
       task.id.value, as_json(task.kind), as_json(task.queue), to_string(task.status), task.priority.value(), task.attempt,
       task.max_attempts, time_json(task.run_at), time_json(task.created_at), time_json(task.started_at), time_json(task.finished_at),
       time_json(task.dead_at), task.lease ? std::to_string(task.lease->value) : "null", task.worker ? as_json(*task.worker) : "null",
       task.timeout ? std::to_string(task.timeout->count()) : "null", task.backoff.value_or("null"), task.args, task.result.value_or("null"),
       errors, time_json(task.expires_at), text_json(task.reason), text_json(task.correlation), text_json(task.tenant),
-      nlohmann::json(task.tags).dump(), nlohmann::json(task.metadata).dump(), text_json(task.traceparent));
+      nlohmann::json(task.tags).dump(), nlohmann::json(task.metadata).dump(), text_json(task.traceparent), id_json(task.forwarded_to),
+      id_json(task.forwarded_from));
 }
 
 std::string json_of(const TaskRecord& task, const std::optional<Progress>& progress) {
@@ -53,6 +55,32 @@ std::string json_of(const TaskRecord& task, const std::optional<Progress>& progr
   }
   const std::string row = json_of(task);
   return fmt::format("{}, \"progress\": {}}}", row.substr(0, row.size() - 1), said);
+}
+
+void print_counts(const Globals& globals, const std::vector<TaskCount>& counts) {
+  Table table({"QUEUE", "KIND", "STATUS", "TASKS"});
+  std::int64_t total = 0;
+  for (const TaskCount& one : counts) {
+    if (globals.json) {
+      fmt::print(
+          "{}\n",
+          nlohmann::ordered_json{{"queue", one.queue}, {"kind", one.kind}, {"status", to_string(one.status)}, {"tasks", one.tasks}}.dump());
+      continue;
+    }
+    table.add({one.queue, one.kind, std::string(to_string(one.status)), std::to_string(one.tasks)});
+    total += one.tasks;
+  }
+  if (globals.json) return;
+  if (!counts.empty()) table.print();
+  fmt::print("{}\n", counts.empty() ? "no tasks" : total == 1 ? "1 task" : fmt::format("{} tasks", total));
+}
+
+void print_next_page(const std::vector<TaskRecord>& page, int limit) {
+  if (page.size() == static_cast<std::size_t>(limit)) fmt::print("next page: the same with --before {}\n", page.back().id.value);
+}
+
+std::string last_error(const TaskRecord& task) {
+  return task.errors.empty() ? "" : task.errors.back().message.substr(0, task.errors.back().message.find('\n'));
 }
 
 std::string bar(const Progress& progress) {
@@ -92,6 +120,8 @@ void print_task(const TaskRecord& task, const std::optional<Progress>& progress)
   line("tags", fmt::format("{}", fmt::join(task.tags, ", ")));
   for (const auto& one : task.metadata) line("metadata", one.first + " = " + one.second);
   line("traceparent", task.traceparent.value_or(""));
+  if (task.forwarded_from) line("made from", fmt::format("dead letter {}", task.forwarded_from->value));
+  if (task.forwarded_to) line("forwarded to", fmt::format("task {}", task.forwarded_to->value));
   line("retry policy", task.backoff.value_or(""));
   line("worker", task.worker.value_or(""));
   if (progress) line("progress", bar(*progress));

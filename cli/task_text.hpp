@@ -3,8 +3,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <millrace/client.hpp>
+
+#include "cli/app.hpp"
 
 namespace millrace::cli {
 
@@ -13,6 +16,12 @@ namespace millrace::cli {
 [[nodiscard]] std::string json_of(const TaskRecord& task, const std::optional<Progress>& progress);
 /// Everything about it to standard output, a line each.
 void print_task(const TaskRecord& task, const std::optional<Progress>& progress);
+/// The lines of `task count`.
+void print_counts(const Globals& globals, const std::vector<TaskCount>& counts);
+/// If the page is full, how to get the next one.
+void print_next_page(const std::vector<TaskRecord>& page, int limit);
+/// The first line of its last error; empty if it has none.
+[[nodiscard]] std::string last_error(const TaskRecord& task);
 /// Such as `[#########-----------]  47 %  47/100  note`, or without the total `47  note`.
 [[nodiscard]] std::string bar(const Progress& progress);
 

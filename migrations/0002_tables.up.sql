@@ -36,6 +36,8 @@ CREATE TABLE tasks (
   metadata     jsonb,
   traceparent  text,
   unique_key   text,
+  forwarded_to   bigint,
+  forwarded_from bigint,
   -- One constraint, because each is set up anew by every statement that writes a task.
   CONSTRAINT tasks_in_range CHECK (
     priority BETWEEN 0 AND 100 AND attempt BETWEEN 0 AND max_attempts AND max_attempts BETWEEN 1 AND 1000
@@ -55,8 +57,10 @@ COMMENT ON COLUMN tasks.tenant IS 'The customer or user that it is for.';
 COMMENT ON COLUMN tasks.metadata IS 'Texts by name, for handlers and people.';
 COMMENT ON COLUMN tasks.traceparent IS 'W3C trace context of whoever enqueued it.';
 COMMENT ON COLUMN tasks.unique_key IS 'Under which key it is unique while it is live (task_keys); set at enqueue only.';
+COMMENT ON COLUMN tasks.forwarded_to IS 'The task that took its place in a dead-letter queue when it last became a dead letter (dead_queues).';
+COMMENT ON COLUMN tasks.forwarded_from IS 'The dead letter that it was made from.';
 
-CREATE INDEX tasks_dead ON tasks (dead_at) WHERE dead_at IS NOT NULL;
+CREATE INDEX tasks_dead ON tasks (dead_at, id) WHERE dead_at IS NOT NULL;
 -- Partial, on columns that never change on the way: a task that does not use them has no entry.
 CREATE INDEX tasks_correlation ON tasks (correlation, id) WHERE correlation IS NOT NULL;
 CREATE INDEX tasks_tenant ON tasks (tenant, id) WHERE tenant IS NOT NULL;
@@ -150,6 +154,13 @@ CREATE TABLE waits (
   PRIMARY KEY (task, id)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE waits IS 'Private. Who waits for a task''s end, or (follow) for its progress too; renewed while they wait.';
+
+-- Recording a failure looks whether this table holds anything, once per batch: most queues need no more.
+CREATE TABLE dead_queues (
+  queue  text PRIMARY KEY CHECK (queue <> ''),
+  target text NOT NULL CHECK (target <> '' AND target <> queue)
+);
+COMMENT ON TABLE dead_queues IS 'Where the dead letters of a queue are forwarded to, as new tasks. Change it with set_dead_queue().';
 
 CREATE TABLE task_stats (
   minute    timestamptz NOT NULL,

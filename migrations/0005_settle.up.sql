@@ -225,6 +225,9 @@ BEGIN
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
   SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
+  IF EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(ids);
+  END IF;
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;

@@ -86,6 +86,9 @@ BEGIN
     SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
   SELECT count(*) INTO moved FROM given;
+  IF EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(lease.task_ids);
+  END IF;
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(lease.task_ids);
   END IF;

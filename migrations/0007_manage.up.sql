@@ -75,6 +75,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
   END IF;
   DELETE FROM cancel_requests c WHERE c.task = retry.id;
+  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = retry.id;
   UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
          expires_at = NULL, reason = NULL
   WHERE t.id = retry.id RETURNING * INTO task;
@@ -106,7 +107,7 @@ CREATE VIEW running_tasks AS
 COMMENT ON VIEW running_tasks IS 'Tasks in a lease, with the worker that holds it.';
 
 CREATE VIEW dead_letters AS
-  SELECT t.id, t.kind, t.queue, t.priority, t.attempt, t.max_attempts, t.dead_at, t.errors -> -1 ->> 'message' AS last_error, t.errors, t.args
+  SELECT t.id, t.kind, t.queue, t.priority, t.attempt, t.max_attempts, t.dead_at, t.errors -> -1 ->> 'message' AS last_error, t.errors, t.args, t.forwarded_to
   FROM tasks t WHERE t.dead_at IS NOT NULL AND t.status = 'failed';
 COMMENT ON VIEW dead_letters IS 'Failed tasks: out of attempts, or failed for good.';
 

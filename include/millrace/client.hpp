@@ -14,6 +14,7 @@
 #include <millrace/enqueue.hpp>
 #include <millrace/kind.hpp>
 #include <millrace/lock.hpp>
+#include <millrace/manage.hpp>
 #include <millrace/schedule.hpp>
 #include <millrace/tail.hpp>
 #include <millrace/types.hpp>
@@ -63,6 +64,8 @@ struct TaskRecord {
   std::vector<std::string> tags{};
   std::map<std::string, std::string> metadata{};
   std::optional<std::string> traceparent{};
+  std::optional<TaskId> forwarded_to{};    ///< The task that took its place in a dead-letter queue.
+  std::optional<TaskId> forwarded_from{};  ///< The dead letter that it was made from.
 };
 
 /// A worker that is here.
@@ -81,18 +84,6 @@ struct WorkerRecord {
   Time started_at{};
   Time seen_at{};
   bool alive = true;  ///< Seen within its lease_ttl.
-};
-
-/// Which tasks to list. Unset fields match everything.
-struct TaskFilter {
-  std::optional<Status> status{};
-  std::optional<std::string> queue{};
-  std::optional<std::string> kind{};
-  std::optional<std::string> correlation{};
-  std::optional<std::string> tenant{};
-  std::vector<std::string> tags{};  ///< All of them.
-  std::optional<TaskId> before{};   ///< Only tasks with a smaller id: the next page.
-  int limit = 50;                   ///< 1 to 1000.
 };
 
 /// What a queue holds now, and what happened in it within the last hour.
@@ -146,16 +137,52 @@ class Client {
 
   /// The task's row, or none.
   [[nodiscard]] std::optional<TaskRecord> get(TaskId id);
-  /// Tasks, newest first. Live and failed ones, and those with a tag, tenant or correlation id, are found by an index. Completed
-  /// and cancelled ones, and a kind or queue without a status, are looked for from the newest task backwards until the page is
-  /// full: where they are rare, that reads much of the history.
+  /// A page of the tasks that fit, newest first. What it reads:
+  /// - pending, scheduled, retrying, running: what is live; its ids are sorted, so a backlog of a million costs about a second;
+  /// - failed, dead_from, dead_until: the ids of the dead letters, by their index;
+  /// - ids, correlation, tenant, tags: these, by an index;
+  /// - anything else (completed, cancelled, no status, kind or queue alone, created and finished times): the history, from the newest
+  ///   task backwards until the page is full. That is a scan, and where what is asked for is rare it reads the whole table.
   [[nodiscard]] std::vector<TaskRecord> list(const TaskFilter& filter = {});
+  /// How many tasks fit, by queue, kind and status. Reads all of them, by the same roads; without one it scans the whole table.
+  [[nodiscard]] std::vector<TaskCount> count(const TaskFilter& filter = {});
+  /// How many tasks of a queue could be claimed now.
+  [[nodiscard]] std::int64_t depth(const std::string& queue = "default");
 
   /// Cancels a task: `cancelled`, or `running` if it runs and its worker was asked to stop it.
   /// Throws NotFound, or StateError if it has completed or failed.
   Status cancel(TaskId id);
-  /// Revives a failed or cancelled task with a new budget of attempts. Throws NotFound or StateError.
+  /// Revives a failed or cancelled task with a new budget of attempts; its error history stays. Throws NotFound or StateError.
   Status retry(TaskId id);
+  /// Gives a task that waits for its run another priority, or another time: then, or now. Returns its status. Throws NotFound, or
+  /// StateError if it runs or has ended.
+  Status reprioritise(TaskId id, Priority priority);
+  Status reschedule(TaskId id, Time run_at);
+  Status run_now(TaskId id);
+  /// Deletes a task and all that hangs on it: its ticket, progress and log lines. Throws NotFound, or StateError if it runs.
+  void delete_task(TaskId id);
+
+  /// What `action` would do now to the tasks that fit; changes nothing. Throws InvalidArgument as the action itself does: for a filter
+  /// that says nothing, and for a status that the action cannot change.
+  [[nodiscard]] std::vector<PlanRow> plan(Action action, const TaskFilter& filter);
+  /// Changes all tasks that fit, in batches of 1000, each in a transaction of its own: what was done stays done if a later batch
+  /// throws (OutcomeUnknown: of the last one nobody knows). Waits for nobody, and keeps no worker waiting: what a claim has in hand is
+  /// counted as held. Tasks that come to fit meanwhile may be left out. Other calls get their turn between the batches. An empty filter is
+  /// refused. Without a status, cancel, reprioritise, reschedule and run_tasks_now mean tasks that have not ended, retry those that
+  /// failed, delete all; running ones are asked to stop by cancel and left alone by the others.
+  Changes cancel_tasks(const TaskFilter& filter, const OnChanges& on_changes = {});
+  Changes retry_tasks(const TaskFilter& filter, const OnChanges& on_changes = {});
+  Changes reprioritise_tasks(const TaskFilter& filter, Priority priority, const OnChanges& on_changes = {});
+  Changes reschedule_tasks(const TaskFilter& filter, Time run_at, const OnChanges& on_changes = {});
+  Changes run_tasks_now(const TaskFilter& filter, const OnChanges& on_changes = {});
+  Changes delete_tasks(const TaskFilter& filter, const OnChanges& on_changes = {});
+
+  /// From now on, what becomes a dead letter in `queue` is forwarded, in the transaction that records it: a new task of the same kind,
+  /// args and options in `target`. From there it is not forwarded again, unless `target` has a target of its own. None: no more. Throws
+  /// InvalidArgument("target") if dead letters would come back to `queue`.
+  void set_dead_queue(const std::string& queue, const std::optional<std::string>& target);
+  /// The queues whose dead letters are forwarded, by name.
+  [[nodiscard]] std::vector<DeadQueue> dead_queues();
 
   /// Waits until the task is completed, failed or cancelled, and returns its row; none if it is not after `timeout` (0: looks
   /// once; at most 10 years). Woken by LISTEN, so within milliseconds; with `listen` false in the options it looks, up to four times a

@@ -11,6 +11,7 @@
 #include <millrace/kind.hpp>
 #include <millrace/limits.hpp>
 #include <millrace/lock.hpp>
+#include <millrace/manage.hpp>
 #include <millrace/migrate.hpp>
 #include <millrace/outcome.hpp>
 #include <millrace/schedule.hpp>

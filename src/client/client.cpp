@@ -5,6 +5,7 @@
 #include "engine/follow.hpp"
 #include "engine/kinds.hpp"
 #include "engine/locks.hpp"
+#include "engine/manage.hpp"
 #include "engine/progress.hpp"
 #include "engine/schedules.hpp"
 #include "engine/tasks.hpp"
@@ -64,6 +65,20 @@ struct Client::Impl {
     return body(connection());
   }
 
+  // One task's priority or time.
+  Status move(TaskId id, const engine::Change& how) {
+    return write([&](postgres::Connection& open) { return engine::move_task(open, options.schema, id, how); });
+  }
+  // Many tasks, in batches; between them other threads get their turn.
+  Changes change(const engine::Change& how, const TaskFilter& tasks, const OnChanges& on_changes) {
+    const std::string filter = engine::whole_filter_json(tasks);
+    return engine::change_all(
+        [&](std::int64_t after) {
+          return write([&](postgres::Connection& open) { return engine::change_batch(open, options.schema, how, filter, after); });
+        },
+        on_changes);
+  }
+
   static engine::Run through(postgres::Connection& open) {
     return [&open](const std::string& sql, const postgres::Params& params) { return open.run(sql, params); };
   }
@@ -113,6 +128,47 @@ Status Client::cancel(TaskId id) {
 }
 Status Client::retry(TaskId id) {
   return impl_->write([&](postgres::Connection& open) { return engine::retry_task(open, impl_->options.schema, id); });
+}
+std::vector<TaskCount> Client::count(const TaskFilter& filter) {
+  return impl_->read([&](postgres::Connection& open) { return engine::count_tasks(open, impl_->options.schema, filter); });
+}
+std::int64_t Client::depth(const std::string& queue) {
+  return impl_->read([&](postgres::Connection& open) { return engine::queue_depth(open, impl_->options.schema, queue); });
+}
+Status Client::reprioritise(TaskId id, Priority priority) {
+  return impl_->move(id, {.action = Action::reprioritise, .priority = priority});
+}
+Status Client::reschedule(TaskId id, Time run_at) { return impl_->move(id, {.action = Action::reschedule, .run_at = run_at}); }
+Status Client::run_now(TaskId id) { return impl_->move(id, {.action = Action::run_now}); }
+void Client::delete_task(TaskId id) {
+  impl_->write([&](postgres::Connection& open) { engine::delete_task(open, impl_->options.schema, id); });
+}
+std::vector<PlanRow> Client::plan(Action action, const TaskFilter& filter) {
+  return impl_->read([&](postgres::Connection& open) { return engine::plan_change(open, impl_->options.schema, action, filter); });
+}
+Changes Client::cancel_tasks(const TaskFilter& filter, const OnChanges& on_changes) {
+  return impl_->change({.action = Action::cancel}, filter, on_changes);
+}
+Changes Client::retry_tasks(const TaskFilter& filter, const OnChanges& on_changes) {
+  return impl_->change({.action = Action::retry}, filter, on_changes);
+}
+Changes Client::reprioritise_tasks(const TaskFilter& filter, Priority priority, const OnChanges& on_changes) {
+  return impl_->change({.action = Action::reprioritise, .priority = priority}, filter, on_changes);
+}
+Changes Client::reschedule_tasks(const TaskFilter& filter, Time run_at, const OnChanges& on_changes) {
+  return impl_->change({.action = Action::reschedule, .run_at = run_at}, filter, on_changes);
+}
+Changes Client::run_tasks_now(const TaskFilter& filter, const OnChanges& on_changes) {
+  return impl_->change({.action = Action::run_now}, filter, on_changes);
+}
+Changes Client::delete_tasks(const TaskFilter& filter, const OnChanges& on_changes) {
+  return impl_->change({.action = Action::remove}, filter, on_changes);
+}
+void Client::set_dead_queue(const std::string& queue, const std::optional<std::string>& target) {
+  impl_->write([&](postgres::Connection& open) { engine::set_dead_queue(open, impl_->options.schema, queue, target); });
+}
+std::vector<DeadQueue> Client::dead_queues() {
+  return impl_->read([&](postgres::Connection& open) { return engine::dead_queues(open, impl_->options.schema); });
 }
 std::optional<TaskRecord> Client::wait(TaskId id, Milliseconds timeout, const std::function<void(const Progress&)>& on_progress) {
   using Clock = std::chrono::steady_clock;

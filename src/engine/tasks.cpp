@@ -2,6 +2,7 @@
 
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "engine/manage.hpp"
 
 #include <millrace/limits.hpp>
 
@@ -15,7 +16,8 @@ constexpr const char* columns =
     "t.id, t.kind, t.queue, t.status, t.priority, t.attempt, t.max_attempts, t.run_at, t.created_at, t.started_at, t.finished_at, "
     "t.dead_at,"
     " t.lease, t.worker, (extract(epoch FROM t.timeout) * 1000)::bigint, t.backoff, t.args, t.result, t.errors,"
-    " t.expires_at, t.reason, t.correlation, t.tenant, to_jsonb(t.tags), t.metadata, t.traceparent";
+    " t.expires_at, t.reason, t.correlation, t.tenant, to_jsonb(t.tags), t.metadata, t.traceparent,"
+    " t.forwarded_to, t.forwarded_from";
 
 std::vector<TaskError> errors_of(std::string_view text) {
   std::vector<TaskError> errors;
@@ -57,25 +59,9 @@ TaskRecord record_of(const postgres::Result& rows, int row) {
   if (!rows.is_null(row, 23)) task.tags = nlohmann::json::parse(rows.text(row, 23)).get<std::vector<std::string>>();
   if (!rows.is_null(row, 24)) task.metadata = nlohmann::json::parse(rows.text(row, 24)).get<std::map<std::string, std::string>>();
   task.traceparent = rows.maybe_text(row, 25);
+  if (!rows.is_null(row, 26)) task.forwarded_to = TaskId{rows.integer(row, 26)};
+  if (!rows.is_null(row, 27)) task.forwarded_from = TaskId{rows.integer(row, 27)};
   return task;
-}
-
-// The rows to choose from: no index names status, so each status has its own short road.
-std::string road(const std::optional<Status>& status, const std::string& schema) {
-  if (!status) return fmt::format("{0}.tasks t WHERE true", schema);
-  switch (*status) {
-    case Status::pending:
-    case Status::scheduled:
-    case Status::retrying:
-      return fmt::format("{0}.tasks t WHERE t.id IN (SELECT k.id FROM {0}.tickets k) AND t.status = '{1}'", schema, to_string(*status));
-    case Status::running:
-      return fmt::format("{0}.tasks t WHERE t.id IN (SELECT r.id FROM {0}.running_tasks r) AND t.status = 'running'", schema);
-    case Status::failed: return fmt::format("{0}.tasks t WHERE t.dead_at IS NOT NULL AND t.status = 'failed'", schema);
-    case Status::waiting:
-    case Status::completed:
-    case Status::cancelled: break;
-  }
-  return fmt::format("{0}.tasks t WHERE t.status = '{1}'", schema, to_string(*status));
 }
 
 Status status_after(postgres::Connection& connection, const std::string& schema, const char* function, TaskId id) {
@@ -101,46 +87,16 @@ std::optional<Status> get_status(postgres::Connection& connection, const std::st
 }
 
 std::vector<TaskRecord> list_tasks(postgres::Connection& connection, const std::string& schema, const TaskFilter& filter) {
-  if (filter.limit < 1 || filter.limit > 1000) throw InvalidArgument("limit", fmt::format("is {}; allowed is 1 to 1000", filter.limit));
-  if (filter.queue) base::check_name("queue", *filter.queue, limits::queue_bytes_max);
-  if (filter.kind) base::check_name("kind", *filter.kind, limits::kind_bytes_max);
+  const int limit = filter.limit.value_or(50);
+  if (limit < 1 || limit > 1000) throw InvalidArgument("limit", fmt::format("is {}; allowed is 1 to 1000", limit));
   postgres::Params params;
-  std::string where;
-  const auto add = [&](const char* condition) { where += fmt::format(" AND {} ${}", condition, params.values().size()); };
-  if (filter.queue) {
-    params.text(*filter.queue);
-    add("t.queue =");
-  }
-  if (filter.kind) {
-    params.text(*filter.kind);
-    add("t.kind =");
-  }
-  if (filter.correlation) {
-    base::check_name("correlation", *filter.correlation, limits::correlation_bytes_max);
-    params.text(*filter.correlation);
-    add("t.correlation =");
-  }
-  if (filter.tenant) {
-    base::check_name("tenant", *filter.tenant, limits::tenant_bytes_max);
-    params.text(*filter.tenant);
-    add("t.tenant =");
-  }
-  if (!filter.tags.empty()) {
-    postgres::ArrayText tags;
-    for (const std::string& tag : filter.tags) {
-      base::check_name("tags", tag, limits::tag_bytes_max);
-      tags.text(tag);
-    }
-    params.text(std::move(tags).take());
-    add("t.tags @>");
-  }
-  if (filter.before) {
+  params.text(filter_json(filter)).integer(limit);
+  if (filter.before)
     params.integer(filter.before->value);
-    add("t.id <");
-  }
-  const auto rows = connection.run(fmt::format("SELECT {} FROM {}{} ORDER BY t.id DESC LIMIT {}", columns,
-                                               road(filter.status, base::quote_identifier(schema)), where, filter.limit),
-                                   params);
+  else
+    params.null();
+  const auto rows =
+      connection.run(fmt::format("SELECT {} FROM {}.list_tasks($1::jsonb, $2, $3) t", columns, base::quote_identifier(schema)), params);
   std::vector<TaskRecord> tasks;
   tasks.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) tasks.push_back(record_of(rows, row));

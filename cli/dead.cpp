@@ -1,0 +1,210 @@
+// millrace dead list | show | count | retry | purge | queue
+#include "base/time_text.hpp"
+#include "cli/app.hpp"
+#include "cli/bulk.hpp"
+#include "cli/duration.hpp"
+#include "cli/filter_options.hpp"
+#include "cli/table.hpp"
+#include "cli/task_text.hpp"
+
+#include <millrace/client.hpp>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace::cli {
+namespace {
+
+Client client_of(const Globals& globals) { return Client({.database = globals.url(), .schema = globals.schema}); }
+
+TaskFilter dead_filter(const Globals& globals, const FilterWords& words) {
+  TaskFilter filter = filter_of(globals, words);
+  filter.status = {Status::failed};
+  return filter;
+}
+
+// The dead letter of that id.
+TaskRecord dead_letter(Client& client, TaskId id) {
+  auto task = client.get(id);
+  if (!task) throw NotFound(fmt::format("there is no task {}; millrace dead list shows the latest dead letters", id.value));
+  if (task->status != Status::failed)
+    throw StateError(fmt::format("task {} is {}, no dead letter; see: millrace task show {}", id.value, to_string(task->status), id.value));
+  return *task;
+}
+
+struct Listing {
+  FilterWords filter{};
+  std::optional<std::string> before{};
+  std::string limit{"50"};
+};
+
+void list(const Globals& globals, const Listing& listing) {
+  const int limit = parse_int("--limit", listing.limit);
+  const auto before = listing.before ? std::optional(TaskId{parse_integer("--before", *listing.before)}) : std::nullopt;
+  TaskFilter filter = dead_filter(globals, listing.filter);
+  filter.limit = limit;
+  filter.before = before;
+  const auto tasks = client_of(globals).list(filter);
+  Table table({"ID", "KIND", "QUEUE", "DIED AT", "ATTEMPTS", "FORWARDED TO", "LAST ERROR"});
+  for (const TaskRecord& task : tasks) {
+    if (globals.json) {
+      fmt::print("{}\n", json_of(task));
+      continue;
+    }
+    table.add({std::to_string(task.id.value), task.kind, task.queue,
+               task.dead_at ? base::format_time(*task.dead_at).substr(0, 19) : std::string(), std::to_string(task.attempt),
+               task.forwarded_to ? std::to_string(task.forwarded_to->value) : "-", last_error(task)});
+  }
+  if (globals.json) return;
+  if (tasks.empty()) {
+    fmt::print("no dead letters\n");
+    return;
+  }
+  table.print();
+  print_next_page(tasks, limit);
+}
+
+struct ManyCall {
+  std::vector<std::string> ids{};
+  FilterWords filter{};
+  BulkCall bulk{};
+  bool all = false;
+  std::optional<std::string> older_than{};
+};
+
+void retry(const Globals& globals, const ManyCall& call) {
+  const int ways = (call.ids.empty() ? 0 : 1) + (says_anything(call.filter) ? 1 : 0) + (call.all ? 1 : 0);
+  if (ways != 1)
+    throw InvalidArgument(
+        "id", ways == 0 ? "is missing; give ids, a filter such as --kind NAME, or --all" : ", a filter and --all exclude each other");
+  if (call.ids.empty()) {
+    check_can_ask(call.bulk);
+    return run_bulk(globals, call.bulk, dead_filter(globals, call.filter));
+  }
+  std::vector<TaskId> ids;
+  ids.reserve(call.ids.size());
+  for (const std::string& text : call.ids) ids.push_back({parse_integer("id", text)});
+  if (call.bulk.plan) return run_bulk(globals, call.bulk, {.ids = ids, .status = {Status::failed}});
+  Client client = client_of(globals);
+  for (const TaskId id : ids) static_cast<void>(dead_letter(client, id));
+  for (const TaskId id : ids) {
+    const Status status = client.retry(id);
+    if (globals.json)
+      fmt::print("{{\"id\": {}, \"status\": \"{}\"}}\n", id.value, to_string(status));
+    else
+      fmt::print("task {} is {}\n", id.value, to_string(status));
+  }
+}
+
+void purge(const Globals& globals, const ManyCall& call) {
+  if (!call.older_than && !call.all && !call.filter.dead_until)
+    throw InvalidArgument("--older-than", "is missing, such as 30d; or give --all");
+  if (call.older_than && (call.all || call.filter.dead_until))
+    throw InvalidArgument("--older-than", "cannot be given together with --all or --dead-until");
+  check_can_ask(call.bulk);
+  TaskFilter filter = dead_filter(globals, call.filter);
+  if (call.older_than) filter.dead_until = moment_of(globals, "--older-than", *call.older_than);
+  run_bulk(globals, call.bulk, filter);
+}
+
+void list_queues(const Globals& globals) {
+  const auto all = client_of(globals).dead_queues();
+  Table table({"QUEUE", "DEAD LETTERS GO TO"});
+  for (const DeadQueue& one : all) {
+    if (globals.json)
+      fmt::print("{}\n", nlohmann::ordered_json{{"queue", one.queue}, {"target", one.target}}.dump());
+    else
+      table.add({one.queue, one.target});
+  }
+  if (globals.json) return;
+  if (all.empty())
+    fmt::print("no queue has one; millrace dead queue set QUEUE TARGET gives it one\n");
+  else
+    table.print();
+}
+
+void set_queue(const Globals& globals, const std::string& queue, const std::optional<std::string>& target) {
+  client_of(globals).set_dead_queue(queue, target);
+  if (globals.json)
+    fmt::print(
+        "{}\n",
+        nlohmann::ordered_json{{"queue", queue}, {"target", target ? nlohmann::ordered_json(*target) : nlohmann::ordered_json()}}.dump());
+  else if (target)
+    fmt::print("dead letters of {} go to {} from now on\n", printable(queue), printable(*target));
+  else
+    fmt::print("dead letters of {} stay where they are from now on\n", printable(queue));
+}
+
+void add_queue(CLI::App& dead, Globals& globals) {
+  CLI::App* queue = dead.add_subcommand("queue", "Dead-letter queues: what dies in a queue is put into another as a new task");
+  queue->require_subcommand(1);
+  queue->add_subcommand("list", "Which queues have one")->callback([&globals] { list_queues(globals); });
+  const auto name = std::make_shared<std::string>();
+  const auto target = std::make_shared<std::string>();
+  CLI::App* set = queue->add_subcommand("set", "Give a queue one, for what dies from now on");
+  set->add_option("queue", *name, "The queue")->required();
+  set->add_option("target", *target, "Where its dead letters go")->required();
+  set->callback([&globals, name, target] { set_queue(globals, *name, *target); });
+  CLI::App* unset = queue->add_subcommand("unset", "Take it away again");
+  unset->add_option("queue", *name, "The queue")->required();
+  unset->callback([&globals, name] { set_queue(globals, *name, {}); });
+}
+
+}  // namespace
+
+void add_dead(CLI::App& app, Globals& globals) {
+  CLI::App* dead = app.add_subcommand("dead", "Dead letters: tasks that failed for good. Look at them, revive them, purge them");
+  dead->require_subcommand(1);
+
+  const auto listing = std::make_shared<Listing>();
+  CLI::App* many = dead->add_subcommand("list", "Dead letters, newest task first");
+  many->add_option("--before", listing->before, "Only ids below this one: the next page")->type_name("INT");
+  many->add_option("--limit", listing->limit, "At most so many; 1 to 1000")->type_name("INT")->capture_default_str();
+  add_filter_options(*many, listing->filter, true);
+  many->callback([&globals, listing] { list(globals, *listing); });
+
+  const auto id = std::make_shared<std::string>();
+  CLI::App* one = dead->add_subcommand("show", "Everything about one dead letter");
+  one->add_option("id", *id, "The task's id")->required()->type_name("INT");
+  one->callback([&globals, id] {
+    const TaskId wanted{parse_integer("id", *id)};
+    Client client = client_of(globals);
+    const TaskRecord task = dead_letter(client, wanted);
+    if (globals.json)
+      fmt::print("{}\n", json_of(task, client.progress(wanted)));
+    else
+      print_task(task, client.progress(wanted));
+  });
+
+  const auto counted = std::make_shared<FilterWords>();
+  CLI::App* count = dead->add_subcommand("count", "How many dead letters there are, by queue and kind");
+  add_filter_options(*count, *counted, true);
+  count->callback([&globals, counted] { print_counts(globals, client_of(globals).count(dead_filter(globals, *counted))); });
+
+  const auto revive = std::make_shared<ManyCall>();
+  revive->bulk.action = Action::retry;
+  CLI::App* again = dead->add_subcommand("retry", "Revive dead letters with new attempts; their errors stay on record");
+  again->add_option("id", revive->ids, "The tasks' ids; or a filter, or --all instead")->type_name("INT");
+  again->add_flag("--all", revive->all, "All of them");
+  add_bulk_options(*again, revive->bulk);
+  add_filter_options(*again, revive->filter, true);
+  again->callback([&globals, revive] { retry(globals, *revive); });
+
+  const auto gone = std::make_shared<ManyCall>();
+  gone->bulk.action = Action::remove;
+  CLI::App* away = dead->add_subcommand("purge", "Delete dead letters");
+  away->add_option("--older-than", gone->older_than, "Those that died longer ago than this, such as 30d")->type_name("DURATION");
+  away->add_flag("--all", gone->all, "All of them, or all that fit the filter");
+  add_bulk_options(*away, gone->bulk);
+  add_filter_options(*away, gone->filter, true);
+  away->callback([&globals, gone] { purge(globals, *gone); });
+  add_queue(*dead, globals);
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,227 @@
+-- 0015 changes: what people do to a task, or to all that fit a filter. docs/management.md is the essay behind this file.
+--
+-- A change of one task waits for whoever has it in hand, two seconds at most. A change of many takes one bounded batch per
+-- call, and waits for nobody: tickets, then tasks, both SKIP LOCKED, so it can neither deadlock with workers nor stall them. A
+-- ticket that a claim has taken is left to it, and so is the task.
+--
+-- Errors: 22023; for one task also MR002, MR003, 55P03.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE TYPE changes AS (done bigint, asked bigint, running bigint, held bigint, refused bigint, next bigint);
+COMMENT ON TYPE changes IS
+$c$What a batch did. done: tasks changed; asked: running ones whose worker was asked to stop; running: left alone because they run; held: left alone because
+somebody, mostly a claim, had them in hand (they still fit: repeat); refused: not revived, because another live task has their unique key; next: where to go on (after), null at the end.$c$;
+
+CREATE FUNCTION change_priority_check(priority integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  IF (priority BETWEEN 0 AND 100) IS NOT TRUE THEN
+    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', coalesce(priority::text, 'null')));
+  END IF;
+END $$;
+COMMENT ON FUNCTION change_priority_check(integer) IS 'Private. Refuses (22023) a priority that is out of range. Locks nothing.';
+
+CREATE FUNCTION change_time_check(run_at timestamptz) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+BEGIN
+  IF (run_at >= timestamptz '1970-01-01 00:00+00' AND run_at < timestamptz '10000-01-01 00:00+00') IS NOT TRUE THEN
+    PERFORM refuse('run_at', format('is %s; allowed are the years 1970 to 9999', coalesce(run_at::text, 'null')));
+  END IF;
+END $$;
+COMMENT ON FUNCTION change_time_check(timestamptz) IS 'Private. Refuses (22023) a time that is out of range. Locks nothing.';
+
+CREATE FUNCTION status_moved(status status, run_at timestamptz) RETURNS status
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  SELECT CASE WHEN status = 'retrying' THEN 'retrying' WHEN run_at > clock() THEN 'scheduled' ELSE 'pending' END::status
+$$;
+COMMENT ON FUNCTION status_moved(status, timestamptz) IS 'Private: the status of a task that waits for its ticket, once it is to run at this time. Locks nothing.';
+
+CREATE FUNCTION forget_tasks(ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $$
+BEGIN
+  WITH gone AS (DELETE FROM tasks t WHERE t.id = ANY (ids) RETURNING t.id, t.expires_at)
+  DELETE FROM expiries e USING gone g WHERE e.expires_at = g.expires_at AND e.task = g.id;
+  DELETE FROM cancel_requests c WHERE c.task = ANY (ids);
+  DELETE FROM log_lines l WHERE l.task = ANY (ids);
+  DELETE FROM reports r WHERE r.task = ANY (ids);
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+    DELETE FROM waits w WHERE w.task = ANY (ids);
+  END IF;
+END $$;
+COMMENT ON FUNCTION forget_tasks(bigint[]) IS
+$c$Private: deletes tasks that the caller has locked, their tickets being gone, and every row that hangs on them. Keys are left: one that holds for a time holds for
+it whatever becomes of its task, and the others are tidied away. Locks those rows.$c$;
+
+CREATE FUNCTION move_task(id bigint, verb text, priority integer, run_at timestamptz) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+DECLARE
+  old   tasks;
+  moved tasks;
+  lane  smallint;
+  hint  tid;
+BEGIN
+  FOR try IN 1..5 LOOP
+    SELECT * INTO old FROM tasks t WHERE t.id = move_task.id;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', move_task.id);
+    ELSIF old.status NOT IN ('pending', 'scheduled', 'retrying') THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR003',
+        MESSAGE = format('task %s is %s and cannot be %s; only a pending, scheduled or retrying task can', move_task.id, old.status, verb);
+    END IF;
+    -- A suspect stays one: it has to run alone, whatever its priority.
+    SELECT min(k.bucket) INTO lane FROM tickets k WHERE k.queue = old.queue AND k.bucket = -1 AND k.run_at = old.run_at AND k.id = old.id;
+    -- No ticket: somebody took it, or put another in its place since this looked. Only doctor() knows a task that has none.
+    CONTINUE WHEN NOT drop_ticket(old) AND try < 5;
+    UPDATE tasks t
+    SET priority = coalesce(move_task.priority, t.priority), run_at = coalesce(move_task.run_at, t.run_at),
+        status = CASE WHEN move_task.run_at IS NULL THEN t.status ELSE status_moved(t.status, move_task.run_at) END
+    WHERE t.id = old.id AND t.status = old.status AND t.run_at = old.run_at AND t.priority = old.priority AND t.queue = old.queue
+    RETURNING t.ctid INTO hint;
+    CONTINUE WHEN NOT FOUND;
+    SELECT * INTO moved FROM tasks t WHERE t.id = old.id;
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (moved.queue, coalesce(lane, moved.priority / 25), moved.run_at, moved.id, hint);
+    PERFORM wake(moved.queue, moved.run_at);
+    RETURN moved.status;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be %s; try again', move_task.id, verb);
+END $$;
+COMMENT ON FUNCTION move_task(bigint, text, integer, timestamptz) IS
+  'Private: gives a task that waits for its run another priority or time, null leaving it, and a new ticket. Waits for a claim that is taking it. Locks its ticket, then its row. Errors: MR002, MR003, 55P03.';
+
+CREATE FUNCTION reprioritise(id bigint, priority integer) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  PERFORM change_priority_check(priority);
+  RETURN move_task(id, 'reprioritised', priority, NULL);
+END $$;
+COMMENT ON FUNCTION reprioritise(bigint, integer) IS
+$c$Gives a pending, scheduled or retrying task another priority, 0 to 100. Returns its status. Anyone who may write tasks may call it. Locks its ticket, then its row.
+Errors: MR002, MR003 (it runs or has ended), 22023, 55P03.$c$;
+
+CREATE FUNCTION reschedule(id bigint, run_at timestamptz) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  PERFORM change_time_check(run_at);
+  RETURN move_task(id, 'rescheduled', NULL, run_at);
+END $$;
+COMMENT ON FUNCTION reschedule(bigint, timestamptz) IS
+$c$Lets a pending, scheduled or retrying task run at this time instead. Returns its status. A time after its expires_at lets it expire. Anyone who may write tasks may call it.
+Locks its ticket, then its row. Errors: MR002, MR003 (it runs or has ended), 22023, 55P03.$c$;
+
+CREATE FUNCTION run_now(id bigint) RETURNS status
+LANGUAGE sql SET search_path FROM CURRENT
+AS $$
+  SELECT move_task(id, 'run now', NULL, clock())
+$$;
+COMMENT ON FUNCTION run_now(bigint) IS 'reschedule() to now.';
+
+CREATE FUNCTION delete_task(id bigint) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+DECLARE
+  old tasks;
+BEGIN
+  FOR try IN 1..5 LOOP
+    SELECT * INTO old FROM tasks t WHERE t.id = delete_task.id;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', delete_task.id);
+    ELSIF old.status = 'running' THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is running and cannot be deleted; cancel it first', delete_task.id);
+    END IF;
+    CONTINUE WHEN old.status IN ('pending', 'scheduled', 'retrying') AND NOT drop_ticket(old) AND try < 5;
+    PERFORM FROM tasks t WHERE t.id = old.id AND t.status = old.status AND t.run_at = old.run_at FOR UPDATE;
+    IF FOUND THEN
+      PERFORM forget_tasks(ARRAY[old.id]);
+      RETURN;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be deleted; try again', delete_task.id);
+END $$;
+COMMENT ON FUNCTION delete_task(bigint) IS
+$c$Deletes a task that does not run, with its ticket, its error history, progress and log lines. Anyone who may write tasks may call it. Locks its ticket, then its row.
+Errors: MR002, MR003 (it runs), 55P03.$c$;
+
+CREATE FUNCTION scope_of(action text, filter jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  allowed status[];
+  wrong   status;
+BEGIN
+  allowed := CASE WHEN action IN ('cancel', 'reprioritise', 'reschedule', 'run_now') THEN '{pending,scheduled,retrying,running}'::status[]
+                  WHEN action = 'retry' THEN '{failed,cancelled}'::status[]
+                  WHEN action = 'delete' THEN enum_range(NULL::status) END;
+  IF allowed IS NULL THEN
+    PERFORM refuse('action', format('is %s; allowed are cancel, retry, reprioritise, reschedule, run_now and delete', coalesce(quote_literal(left(action, 64)), 'null')));
+  END IF;
+  PERFORM parse_filter(filter);
+  IF jsonb_strip_nulls(filter) = '{}' THEN
+    PERFORM refuse('filter', 'is empty; say which tasks, for example {"status": "pending"}');
+  END IF;
+  IF filter ->> 'status' IS NULL THEN
+    RETURN CASE action WHEN 'delete' THEN filter WHEN 'retry' THEN filter || '{"status": "failed"}' ELSE filter || jsonb_build_object('status', to_jsonb(allowed)) END;
+  END IF;
+  SELECT s INTO wrong FROM unnest(filter_value('status', 'statuses', filter -> 'status')::status[]) s WHERE s <> ALL (allowed) LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse('status', format('is %s; %s takes %s', wrong, action, array_to_string(allowed, ', ')));
+  END IF;
+  RETURN filter;
+END $$;
+COMMENT ON FUNCTION scope_of(text, jsonb) IS
+$c$Private: the filter of the tasks that an action (cancel, retry, reprioritise, reschedule, run_now, delete) is about, its statuses spelled out. Without a status: for retry those that
+failed, for delete all, otherwise those that have not ended. Locks nothing. Errors: 22023; an empty filter is refused.$c$;
+
+CREATE FUNCTION plan_tasks(action text, filter jsonb, sample integer DEFAULT 5) RETURNS TABLE (status status, tasks bigint, effect text, examples bigint[])
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  scope CONSTANT jsonb := scope_of(action, filter);
+BEGIN
+  PERFORM page_check(sample, 1000);
+  FOR status, tasks IN SELECT c.status, sum(c.tasks) FROM count_tasks(scope) c GROUP BY 1 ORDER BY 1 LOOP
+    effect := CASE WHEN status = 'running' THEN CASE action WHEN 'cancel' THEN 'asked to stop' ELSE 'left alone' END
+                   ELSE CASE action WHEN 'cancel' THEN 'cancelled' WHEN 'retry' THEN 'retried' WHEN 'reprioritise' THEN 'reprioritised'
+                                    WHEN 'delete' THEN 'deleted' ELSE 'rescheduled' END END;
+    examples := ARRAY(SELECT i FROM task_ids(scope || jsonb_build_object('status', status), 0, sample) i);
+    RETURN NEXT;
+  END LOOP;
+END $$;
+COMMENT ON FUNCTION plan_tasks(text, jsonb, integer) IS
+$c$What a change of many tasks would do now, and nothing is changed: by status how many tasks, what becomes of them, and the oldest few. action is cancel, retry, reprioritise, reschedule,
+run_now or delete. Reads what count_tasks() reads. Anyone who may read may call it; locks nothing. Errors: 22023.$c$;
+
+CREATE FUNCTION take_tickets(candidates bigint[], conditions text, OUT ids bigint[], OUT suspects bigint[])
+LANGUAGE plpgsql SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+BEGIN
+  -- Twice, because a ticket is found by all columns of its index or, with two buckets in one condition, by a walk through it.
+  EXECUTE format($q$
+    WITH held AS MATERIALIZED (
+      SELECT t.id, k.ctid AS tid
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = t.priority / 25 AND k.run_at = t.run_at AND k.id = t.id
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
+      FOR UPDATE OF k, t SKIP LOCKED),
+    suspect AS MATERIALIZED (
+      SELECT t.id, k.ctid AS tid
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = -1 AND k.run_at = t.run_at AND k.id = t.id
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
+      FOR UPDATE OF k, t SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h UNION ALL SELECT s.tid FROM suspect s)))
+    SELECT ARRAY(SELECT h.id FROM held h UNION SELECT s.id FROM suspect s), ARRAY(SELECT s.id FROM suspect s) $q$, conditions)
+  INTO ids, suspects USING candidates;
+END $$;
+COMMENT ON FUNCTION take_tickets(bigint[], text) IS
+  'Private: locks those of these tasks that wait for their run and still fit, and deletes their tickets; tells which were suspects. What somebody has in hand is stepped over. Locks tickets, then tasks (SKIP LOCKED).';
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (15, 'changes', 1);

@@ -1,0 +1,77 @@
+-- 0017 dead: dead letters, and the queues that they are forwarded to. docs/management.md is the essay behind this file.
+--
+-- A dead letter is a task in status failed. One whose queue has a dead-letter queue is forwarded in the transaction that
+-- records its failure: a new task of the same kind and args in that queue. fail() and give_back() ask for it, and only if
+-- any queue has one.
+
+SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
+
+CREATE FUNCTION forward_dead(ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+  -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
+  WITH due AS MATERIALIZED (
+    SELECT t.*, d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
+    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
+      AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
+    ORDER BY t.id),
+  made AS (
+    INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
+    SELECT u.kind, u.target, u.priority, u.max_attempts, u.timeout, u.backoff, u.args, u.correlation, u.tenant,
+           CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u
+    RETURNING id, ctid, queue, priority, run_at, forwarded_from),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m)
+  UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from;
+  PERFORM wake(q.target) FROM (
+    SELECT DISTINCT d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
+    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()) q;
+END $$;
+COMMENT ON FUNCTION forward_dead(bigint[]) IS
+  'Private: forwards those of these tasks that became dead letters in this transaction, if their queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+
+CREATE FUNCTION set_dead_queue(queue text, target text) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+#variable_conflict use_variable
+DECLARE
+  hop text := target;
+BEGIN
+  IF (octet_length(queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
+    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
+  END IF;
+  IF target IS NULL THEN
+    DELETE FROM dead_queues d WHERE d.queue = queue;
+    RETURN;
+  END IF;
+  IF octet_length(target) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('target', format('has %s bytes; allowed are 1 to 128', octet_length(target)));
+  END IF;
+  -- Two at once could close a circle that neither sees.
+  LOCK TABLE dead_queues IN SHARE ROW EXCLUSIVE MODE;
+  WHILE hop IS NOT NULL LOOP
+    IF hop = queue THEN
+      PERFORM refuse('target', format('is %s, whose dead letters would come back to %s', quote_literal(target), quote_literal(queue)));
+    END IF;
+    hop := (SELECT d.target FROM dead_queues d WHERE d.queue = hop);
+  END LOOP;
+  INSERT INTO dead_queues AS d (queue, target) VALUES (queue, target) ON CONFLICT ON CONSTRAINT dead_queues_pkey DO UPDATE SET target = excluded.target;
+END $$;
+COMMENT ON FUNCTION set_dead_queue(text, text) IS
+$c$Forwards what becomes a dead letter in a queue from now on: a new task of the same kind, args and options in the target queue, from where it is not forwarded again unless that queue
+has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03.$c$;
+
+CREATE FUNCTION purge_dead(before timestamptz, filter jsonb DEFAULT '{}', most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
+LANGUAGE plpgsql SET search_path FROM CURRENT
+AS $$
+BEGIN
+  IF before IS NULL OR NOT isfinite(before) THEN
+    PERFORM refuse('before', format('is %s; allowed is a time', coalesce(before::text, 'null')));
+  END IF;
+  RETURN delete_tasks(filter || jsonb_build_object('status', 'failed', 'dead_until', before), most, after);
+END $$;
+COMMENT ON FUNCTION purge_dead(timestamptz, jsonb, integer, bigint) IS
+  'Deletes a batch of the dead letters that died before a time, and fit the filter; otherwise as delete_tasks(). Errors: 22023, 55P03 and 40P01: repeat.';
+
+INSERT INTO migrations (version, name, min_compatible) VALUES (17, 'dead', 1);
