@@ -75,8 +75,8 @@ void Completer::flush(std::vector<Settlement> batch) {
     if (one.kind == Settlement::Kind::committed) committed.push_back(std::exchange(one, {}));
   }
   if (!committed.empty()) conclude(committed, {});
-  using End = Settlement::Kind;
-  for (const auto kind : {End::complete, End::fail, End::cancel, End::release}) {
+  using Kind = Settlement::Kind;
+  for (const auto kind : {Kind::complete, Kind::fail, Kind::cancel, Kind::release}) {
     std::vector<Settlement> part;
     for (Settlement& one : batch) {
       if (one.batch == nullptr || one.kind != kind) continue;

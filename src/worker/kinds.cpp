@@ -13,7 +13,7 @@
 namespace millrace::worker {
 
 void add_kind(State& state, std::string name, RawHandler handler, KindOptions options, bool declared) {
-  auto kind = std::make_shared<Kind>();
+  auto kind = std::make_shared<Handled>();
   std::vector<std::string> names = options.aliases;
   names.insert(names.begin(), name);
   for (auto one = names.begin(); one != names.end(); ++one) {

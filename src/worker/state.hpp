@@ -34,7 +34,7 @@ struct Serving {
 };
 
 /// A kind that the program handles; its aliases lead to the same one.
-struct Kind {
+struct Handled {
   std::string name{};
   RawHandler handler{};
   KindOptions options{};
@@ -64,7 +64,7 @@ struct State {
   std::string id;  ///< UUID.
   std::string host;
   std::string schema;  ///< Quoted.
-  std::map<std::string, std::shared_ptr<const Kind>, std::less<>> kinds{};
+  std::map<std::string, std::shared_ptr<const Handled>, std::less<>> kinds{};
   std::vector<Declared> schedules{};
 
   Bell claimer_bell{};
