@@ -60,10 +60,11 @@ Server::Server(std::optional<ConnectionString> given) : given_(std::move(given))
                                         {"max_prepared_transactions", "10"},
                                         {"shared_buffers", "64MB"}});
     lock_ = guard(*cluster_);
-  } catch (...) {
+  } catch (const std::exception& e) {
     cluster_->destroy();
     fs::remove_all(folder_);
-    throw;
+    throw Error(fmt::format("cannot start a private PostgreSQL: {}; to use a server that runs, set MILLRACE_TESTING_SERVER to its address",
+                            e.what()));
   }
 }
 
