@@ -205,6 +205,7 @@ void set_dead_queue(postgres::Connection& connection, const std::string& schema,
 std::vector<DeadQueue> dead_queues(postgres::Connection& connection, const std::string& schema) {
   const auto rows = connection.run(fmt::format("SELECT queue, target FROM {}.dead_queues ORDER BY queue", base::quote_identifier(schema)));
   std::vector<DeadQueue> all;
+  all.reserve(static_cast<std::size_t>(rows.size()));
   for (int row = 0; row < rows.size(); ++row) all.push_back({std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});
   return all;
 }

@@ -83,15 +83,15 @@ TEST_CASE("dead letters that two revive at once are revived once each") {
   house.client.enqueue("k", "{}", {.unique_key = "a"});
   house.client.cancel_tasks({.kind = "k"});
   const TaskFilter dead{.status = {Status::cancelled}, .kind = "k"};
-  std::atomic<std::int64_t> done{0};
-  const auto revive = [&](Client& client) { done += client.retry_tasks(dead).done; };
+  std::atomic<std::int64_t> revived{0};
+  const auto revive = [&](Client& client) { revived += client.retry_tasks(dead).done; };
   const auto all = [&](Client& client) {
     revive(client);
     // What the other had in hand fits no more, or still does.
     while (client.count(dead).size() > 0) revive(client);
   };
   all_at_once(house, {all, all, all});
-  CHECK(done == tasks + 1);
+  CHECK(revived == tasks + 1);
   CHECK(house.count("tickets") == tasks + 1);
   house.consistent();
 }
