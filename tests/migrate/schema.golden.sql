@@ -21,6 +21,26 @@ SET row_security = off;
 CREATE SCHEMA millrace;
 
 --
+-- Name: changes; Type: TYPE; Schema: millrace; Owner: -
+--
+
+CREATE TYPE millrace.changes AS (
+	done bigint,
+	asked bigint,
+	running bigint,
+	held bigint,
+	refused bigint,
+	next bigint
+);
+
+--
+-- Name: TYPE changes; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TYPE millrace.changes IS 'What a batch did. done: tasks changed; asked: running ones whose worker was asked to stop; running: left alone because they run; held: left alone because
+somebody, mostly a claim, had them in hand (they still fit: repeat); refused: not revived, because another live task has their unique key; next: where to go on (after), null at the end.';
+
+--
 -- Name: status; Type: TYPE; Schema: millrace; Owner: -
 --
 
@@ -226,6 +246,24 @@ END $$;
 COMMENT ON FUNCTION millrace.add_task(task bigint, kind text, args jsonb, queue text, priority integer, due timestamp with time zone, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text, unique_key text) IS 'Private. Adds a task under this id, with everything that was said about it, all of it checked before; null: what its kind declares (kinds). Locks nothing but its new rows.';
 
 --
+-- Name: along_road(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.along_road(road text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Each OFFSET 0 binds the planner's hands: statistics of what is live are old, and would have it compare every task with every id.
+  SELECT format('(%s OFFSET 0) r CROSS JOIN LATERAL (SELECT * FROM tasks o WHERE o.id = r.id OFFSET 0) t', road)
+$$;
+
+--
+-- Name: FUNCTION along_road(road text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.along_road(road text) IS 'Private: the FROM of a statement that looks up one task t after the other, by the ids of a query. Locks nothing.';
+
+--
 -- Name: args_check(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -395,6 +433,29 @@ END $$;
 COMMENT ON FUNCTION millrace.backoff_check(backoff jsonb) IS 'Private. Refuses (22023) what is no retry policy. One is {"type": "exponential" | "linear" | "fixed", "base": seconds, "cap": seconds = 3600, "multiplier": 2, "jitter": 0.15}. Locks nothing.';
 
 --
+-- Name: begin_changes(text, jsonb, bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.begin_changes(action text, filter jsonb, after bigint, most integer, OUT ids bigint[], OUT conditions text, OUT next bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  scope CONSTANT jsonb := scope_of(action, filter);
+BEGIN
+  PERFORM page_check(most, 10000);
+  SELECT p.conditions INTO conditions FROM parse_filter(scope) p;
+  ids := ARRAY(SELECT i FROM task_ids(scope, after, most) i);
+  next := CASE WHEN cardinality(ids) = most THEN ids[most] END;
+END $$;
+
+--
+-- Name: FUNCTION begin_changes(action text, filter jsonb, after bigint, most integer, OUT ids bigint[], OUT conditions text, OUT next bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.begin_changes(action text, filter jsonb, after bigint, most integer, OUT ids bigint[], OUT conditions text, OUT next bigint) IS 'Private: the tasks of a batch, how to look again whether they still fit, and where the next batch begins. Locks nothing. Errors: 22023.';
+
+--
 -- Name: begin_wait(bigint, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -471,6 +532,54 @@ COMMENT ON FUNCTION millrace.cancel(id bigint) IS 'Cancels a task. Returns ''can
 Anyone who may write tasks may call it. Locks its ticket, then its row. Errors: MR002, MR003 (completed or failed), 55P03.';
 
 --
+-- Name: cancel_tasks(jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.cancel_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $_$
+DECLARE
+  batch   record;
+  taken   record;
+  others  bigint[];
+  asked   bigint[];
+  workers uuid[];
+  answer  changes;
+BEGIN
+  SELECT * INTO batch FROM begin_changes('cancel', filter, after, most);
+  SELECT * INTO taken FROM take_tickets(batch.ids, batch.conditions);
+  UPDATE tasks t SET status = 'cancelled', finished_at = clock() WHERE t.id = ANY (taken.ids);
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(taken.ids);
+  END IF;
+  -- While a task runs only its worker writes its row: the wish is a row of its own.
+  others := without(batch.ids, taken.ids);
+  EXECUTE format($q$SELECT array_agg(t.id ORDER BY t.id), array_agg(DISTINCT t.worker) FROM tasks t WHERE t.id = ANY ($1) AND t.status = 'running' AND %s$q$, batch.conditions)
+  INTO asked, workers USING others;
+  IF asked IS NOT NULL THEN
+    INSERT INTO cancel_requests (task) SELECT a.id FROM unnest(asked) AS a (id) ORDER BY a.id ON CONFLICT DO NOTHING;
+    PERFORM pg_notify(worker_channel(w.id), '') FROM unnest(workers) AS w (id);
+  END IF;
+  answer.done := cardinality(taken.ids);
+  answer.asked := coalesce(cardinality(asked), 0);
+  answer.running := 0;
+  SELECT l.held INTO answer.held FROM left_over(others, batch.conditions) l;
+  answer.refused := 0;
+  answer.next := batch.next;
+  RETURN answer;
+END $_$;
+
+--
+-- Name: FUNCTION cancel_tasks(filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.cancel_tasks(filter jsonb, most integer, after bigint) IS 'Cancels a batch of the tasks that fit, at most so many (1 to 10000) with ids above after; the workers of running ones are asked to stop them. Anyone who may write tasks may
+call it. Locks their tickets and rows (SKIP LOCKED), and cancel requests. Errors: 22023, 55P03 and 40P01: repeat.';
+
+--
 -- Name: cancellations(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -487,6 +596,46 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.cancellations(worker uuid) IS 'Private, for workers: which of its running tasks somebody asked to cancel. Locks nothing.';
+
+--
+-- Name: change_priority_check(integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.change_priority_check(priority integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF (priority BETWEEN 0 AND 100) IS NOT TRUE THEN
+    PERFORM refuse('priority', format('is %s; allowed is 0 to 100', coalesce(priority::text, 'null')));
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION change_priority_check(priority integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.change_priority_check(priority integer) IS 'Private. Refuses (22023) a priority that is out of range. Locks nothing.';
+
+--
+-- Name: change_time_check(timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.change_time_check(run_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF (run_at >= timestamptz '1970-01-01 00:00+00' AND run_at < timestamptz '10000-01-01 00:00+00') IS NOT TRUE THEN
+    PERFORM refuse('run_at', format('is %s; allowed are the years 1970 to 9999', coalesce(run_at::text, 'null')));
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION change_time_check(run_at timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.change_time_check(run_at timestamp with time zone) IS 'Private. Refuses (22023) a time that is out of range. Locks nothing.';
 
 --
 -- Name: claim(uuid, text, integer, timestamp with time zone[], bigint[], boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -794,6 +943,34 @@ wrote, so that both happen exactly once or not at all. Anyone may call it. Locks
 task''s end is recorded already.';
 
 --
+-- Name: count_tasks(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.count_tasks(filter jsonb DEFAULT '{}'::jsonb) RETURNS TABLE(queue text, kind text, status millrace.status, tasks bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET enable_seqscan TO 'on'
+    AS $$
+DECLARE
+  parsed record;
+BEGIN
+  SELECT * INTO parsed FROM parse_filter(filter);
+  IF parsed.road IS NOT NULL THEN
+    PERFORM set_config('enable_seqscan', 'off', true);
+  END IF;
+  RETURN QUERY EXECUTE format('SELECT t.queue, t.kind, t.status, count(*) FROM %s WHERE %s GROUP BY 1, 2, 3 ORDER BY 1, 2, 3',
+    CASE WHEN parsed.road IS NULL THEN 'tasks t' ELSE along_road(format('SELECT DISTINCT w.id FROM (%s) w', parsed.road)) END, parsed.conditions);
+END $$;
+
+--
+-- Name: FUNCTION count_tasks(filter jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.count_tasks(filter jsonb) IS 'How many tasks fit a filter, by queue, kind and status. Reads all of them: the live or dead ones if that is what is asked for, otherwise the whole history. stats() tells of
+the live without reading it. Anyone who may read may call it; locks nothing. Errors: 22023.';
+
+--
 -- Name: cron_field(text, text, integer, integer, text[]); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1003,6 +1180,98 @@ END $$;
 COMMENT ON FUNCTION millrace.delete_schedule(name text) IS 'Deletes a schedule and the record of its ticks; its tasks stay. Locks its row. Errors: MR002, 55P03.';
 
 --
+-- Name: delete_task(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.delete_task(id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  old tasks;
+BEGIN
+  FOR try IN 1..5 LOOP
+    SELECT * INTO old FROM tasks t WHERE t.id = delete_task.id;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', delete_task.id);
+    ELSIF old.status = 'running' THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is running and cannot be deleted; cancel it first', delete_task.id);
+    END IF;
+    CONTINUE WHEN old.status IN ('pending', 'scheduled', 'retrying') AND NOT drop_ticket(old) AND try < 5;
+    PERFORM FROM tasks t WHERE t.id = old.id AND t.status = old.status AND t.run_at = old.run_at FOR UPDATE;
+    IF FOUND THEN
+      PERFORM forget_tasks(ARRAY[old.id]);
+      RETURN;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be deleted; try again', delete_task.id);
+END $$;
+
+--
+-- Name: FUNCTION delete_task(id bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.delete_task(id bigint) IS 'Deletes a task that does not run, with its ticket, its error history, progress and log lines. Anyone who may write tasks may call it. Locks its ticket, then its row.
+Errors: MR002, MR003 (it runs), 55P03.';
+
+--
+-- Name: delete_tasks(jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.delete_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $_$
+DECLARE
+  batch  record;
+  taken  record;
+  ended  bigint[];
+  answer changes;
+BEGIN
+  SELECT * INTO batch FROM begin_changes('delete', filter, after, most);
+  SELECT * INTO taken FROM take_tickets(batch.ids, batch.conditions);
+  EXECUTE format($q$
+    WITH mine AS MATERIALIZED (
+      SELECT t.id FROM tasks t WHERE t.id = ANY ($1) AND t.status NOT IN ('pending', 'scheduled', 'retrying', 'running') AND %s ORDER BY t.id FOR UPDATE SKIP LOCKED)
+    SELECT coalesce(array_agg(m.id), '{}') FROM mine m $q$, batch.conditions) INTO ended USING batch.ids;
+  PERFORM forget_tasks(taken.ids || ended);
+  answer.done := cardinality(taken.ids) + cardinality(ended);
+  answer.asked := 0;
+  SELECT l.running, l.held INTO answer.running, answer.held FROM left_over(batch.ids, batch.conditions) l;
+  answer.refused := 0;
+  answer.next := batch.next;
+  RETURN answer;
+END $_$;
+
+--
+-- Name: FUNCTION delete_tasks(filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.delete_tasks(filter jsonb, most integer, after bigint) IS 'Deletes a batch of the tasks that fit and do not run, with everything that hangs on them (delete_task()). Anyone who may write tasks may call it. Locks their tickets and rows
+(SKIP LOCKED). Errors: 22023, 55P03 and 40P01: repeat.';
+
+--
+-- Name: depth(text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.depth(queue text DEFAULT 'default'::text) RETURNS bigint
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    AS $$
+  SELECT count(*) FROM tickets k WHERE k.queue = depth.queue AND k.run_at <= clock()
+$$;
+
+--
+-- Name: FUNCTION depth(queue text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.depth(queue text) IS 'How many tasks of a queue could be claimed now. Reads its tickets. Anyone who may read may call it; locks nothing.';
+
+--
 -- Name: deregister_worker(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1111,6 +1380,8 @@ CREATE TABLE millrace.tasks (
     metadata jsonb,
     traceparent text,
     unique_key text,
+    forwarded_to bigint,
+    forwarded_from bigint,
     CONSTRAINT tasks_in_range CHECK ((((priority >= 0) AND (priority <= 100)) AND ((attempt >= 0) AND (attempt <= max_attempts)) AND ((max_attempts >= 1) AND (max_attempts <= 1000)) AND (kind <> ''::text) AND (queue <> ''::text) AND ((dead_at IS NULL) OR (status = 'failed'::millrace.status))))
 )
 WITH (fillfactor='28');
@@ -1198,6 +1469,18 @@ COMMENT ON COLUMN millrace.tasks.traceparent IS 'W3C trace context of whoever en
 --
 
 COMMENT ON COLUMN millrace.tasks.unique_key IS 'Under which key it is unique while it is live (task_keys); set at enqueue only.';
+
+--
+-- Name: COLUMN tasks.forwarded_to; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.forwarded_to IS 'The task that took its place in a dead-letter queue when it last became a dead letter (dead_queues).';
+
+--
+-- Name: COLUMN tasks.forwarded_from; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.forwarded_from IS 'The dead letter that it was made from.';
 
 --
 -- Name: drop_ticket(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1704,6 +1987,9 @@ BEGIN
     INSERT INTO tickets (queue, bucket, run_at, id, tid)
     SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
   SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
+  IF EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(ids);
+  END IF;
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;
@@ -1717,6 +2003,82 @@ END $$;
 COMMENT ON FUNCTION millrace.fail(worker uuid, ids bigint[], leases bigint[], messages text[], finals boolean[], delays interval[], careful boolean) IS 'For the worker that holds the leases: records a failed attempt of each task. It retries after delays (null: its retry policy), or
 becomes a dead letter (status failed) when finals says so or its attempts are used up. Returns each task''s new status and run_at, and the
 exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.';
+
+--
+-- Name: filter_fields(); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.filter_fields() RETURNS TABLE(field text, shape text, condition text)
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  VALUES ('ids', 'ids', 't.id = ANY (%L::bigint[])'),
+         ('status', 'statuses', 't.status = ANY (%L::status[])'),
+         ('kind', 'names', 't.kind = ANY (%L::text[])'),
+         ('queue', 'names', 't.queue = ANY (%L::text[])'),
+         ('correlation', 'name', 't.correlation = %L'),
+         ('tenant', 'name', 't.tenant = %L'),
+         ('tags', 'names', 't.tags @> %L::text[]'),
+         ('created_from', 'time', 't.created_at >= %L::timestamptz'),
+         ('created_until', 'time', 't.created_at < %L::timestamptz'),
+         ('finished_from', 'time', 't.finished_at >= %L::timestamptz'),
+         ('finished_until', 'time', 't.finished_at < %L::timestamptz'),
+         ('dead_from', 'time', 't.dead_at >= %L::timestamptz'),
+         ('dead_until', 'time', 't.dead_at < %L::timestamptz')
+$$;
+
+--
+-- Name: FUNCTION filter_fields(); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.filter_fields() IS 'The fields of a filter: what each may be (name: a text; names, statuses, ids: one or several of them; time) and what it asks of a task. Of several
+kinds, queues, statuses and ids one must fit, of tags all; from is inclusive, until is not. Anyone may call it; locks nothing.';
+
+--
+-- Name: filter_value(text, text, jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.filter_value(field text, shape text, given jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  several CONSTANT jsonb := CASE WHEN jsonb_typeof(given) = 'array' THEN given ELSE jsonb_build_array(given) END;
+  wrong   text;
+BEGIN
+  IF shape IN ('name', 'time') AND jsonb_typeof(given) <> 'string' THEN
+    PERFORM refuse(field, format('must be a text, not %s', jsonb_typeof(given)));
+  END IF;
+  IF shape = 'time' THEN
+    BEGIN
+      IF isfinite((given #>> '{}')::timestamptz) THEN
+        RETURN (given #>> '{}')::timestamptz::text;
+      END IF;
+    EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR invalid_parameter_value THEN
+      NULL;
+    END;
+    PERFORM refuse(field, format('is %s; allowed are times such as 2026-12-24T18:00:00Z', left(given::text, 64)));
+  END IF;
+  IF jsonb_array_length(several) NOT BETWEEN 1 AND 10000 THEN
+    PERFORM refuse(field, format('has %s elements; allowed are 1 to 10000', jsonb_array_length(several)));
+  END IF;
+  SELECT e.value::text INTO wrong FROM jsonb_array_elements(several) e
+  WHERE NOT CASE shape WHEN 'ids' THEN jsonb_typeof(e.value) = 'number' AND e.value::text ~ '^[0-9]{1,18}$'
+                       WHEN 'statuses' THEN e.value #>> '{}' IN (SELECT s::text FROM unnest(enum_range(NULL::status)) s)
+                       ELSE jsonb_typeof(e.value) = 'string' AND octet_length(e.value #>> '{}') BETWEEN 1 AND 128 END
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse(field, format('is %s; allowed are %s', left(wrong, 64), CASE shape WHEN 'ids' THEN 'ids of tasks'
+      WHEN 'statuses' THEN (SELECT string_agg(s::text, ', ') FROM unnest(enum_range(NULL::status)) s) ELSE 'texts of 1 to 128 bytes' END));
+  END IF;
+  RETURN CASE shape WHEN 'name' THEN given #>> '{}' ELSE ARRAY(SELECT jsonb_array_elements_text(several))::text END;
+END $_$;
+
+--
+-- Name: FUNCTION filter_value(field text, shape text, given jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.filter_value(field text, shape text, given jsonb) IS 'Private: a field of a filter as the text of an SQL literal. Locks nothing. Errors: 22023.';
 
 --
 -- Name: fire_schedule(millrace.schedules); Type: FUNCTION; Schema: millrace; Owner: -
@@ -1860,6 +2222,72 @@ END $$;
 COMMENT ON FUNCTION millrace.forget_kind(kind text) IS 'Forgets what workers declared of a kind; its tasks stay. The next worker that handles it declares it again. Anyone who may write kinds may call it. Locks its row. Errors: MR002, 55P03.';
 
 --
+-- Name: forget_tasks(bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.forget_tasks(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  WITH gone AS (DELETE FROM tasks t WHERE t.id = ANY (ids) RETURNING t.id, t.expires_at)
+  DELETE FROM expiries e USING gone g WHERE e.expires_at = g.expires_at AND e.task = g.id;
+  DELETE FROM cancel_requests c WHERE c.task = ANY (ids);
+  DELETE FROM log_lines l WHERE l.task = ANY (ids);
+  DELETE FROM reports r WHERE r.task = ANY (ids);
+  IF EXISTS (SELECT FROM waits w) THEN
+    PERFORM tell_waits(ids);
+    DELETE FROM waits w WHERE w.task = ANY (ids);
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION forget_tasks(ids bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.forget_tasks(ids bigint[]) IS 'Private: deletes tasks that the caller has locked, their tickets being gone, and every row that hangs on them. Keys are left: one that holds for a time holds for
+it whatever becomes of its task, and the others are tidied away. Locks those rows.';
+
+--
+-- Name: forward_dead(bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.forward_dead(ids bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
+  WITH due AS MATERIALIZED (
+    SELECT t.*, d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
+    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
+      AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
+    ORDER BY t.id),
+  made AS (
+    INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
+    SELECT u.kind, u.target, u.priority, u.max_attempts, u.timeout, u.backoff, u.args, u.correlation, u.tenant,
+           CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u
+    RETURNING id, ctid, queue, priority, run_at, forwarded_from),
+  ticketed AS (
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m)
+  UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from;
+  PERFORM wake(q.target) FROM (
+    SELECT DISTINCT d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
+    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()) q;
+END $$;
+
+--
+-- Name: FUNCTION forward_dead(ids bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.forward_dead(ids bigint[]) IS 'Private: forwards those of these tasks that became dead letters in this transaction, if their queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+
+--
 -- Name: give_back(bigint, boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -1910,6 +2338,9 @@ BEGIN
     SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
   SELECT count(*) INTO moved FROM given;
+  IF EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(lease.task_ids);
+  END IF;
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(lease.task_ids);
   END IF;
@@ -2176,6 +2607,57 @@ END $$;
 COMMENT ON FUNCTION millrace.latest_ticks(schedule millrace.schedules, since timestamp with time zone, until timestamp with time zone, most integer) IS 'Private: the last ticks of a schedule after since and not after until, at most so many, oldest first. Locks nothing.';
 
 --
+-- Name: left_over(bigint[], text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.left_over(candidates bigint[], conditions text, OUT running bigint, OUT held bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $_$
+BEGIN
+  EXECUTE format($q$SELECT count(*) FILTER (WHERE t.status = 'running'), count(*) FILTER (WHERE t.status <> 'running')
+                    FROM tasks t WHERE t.id = ANY ($1) AND %s$q$, conditions) INTO running, held USING candidates;
+END $_$;
+
+--
+-- Name: FUNCTION left_over(candidates bigint[], conditions text, OUT running bigint, OUT held bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.left_over(candidates bigint[], conditions text, OUT running bigint, OUT held bigint) IS 'Private: how many of the tasks that a batch left alone still fit, and run or not. Locks nothing.';
+
+--
+-- Name: list_tasks(jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.list_tasks(filter jsonb DEFAULT '{}'::jsonb, most integer DEFAULT 50, before bigint DEFAULT NULL::bigint) RETURNS SETOF millrace.tasks
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  PERFORM page_check(most, 1000);
+  IF filter ? 'tags' THEN
+    PERFORM set_config('enable_bitmapscan', 'on', true);
+  END IF;
+  RETURN QUERY EXECUTE task_query(filter, 't.*', true, before, most);
+END $$;
+
+--
+-- Name: FUNCTION list_tasks(filter jsonb, most integer, before bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.list_tasks(filter jsonb, most integer, before bigint) IS 'A page of the tasks that fit a filter (filter_fields()), newest first: at most so many (1 to 1000), with ids below before, which is the last id of the page before.
+It reads what is live for live statuses, the dead letters for failed or dead_from and dead_until, and otherwise walks the primary key (or the index of correlation, tenant
+or tags) from the newest task backwards until the page is full: the whole history if what is asked for is rare. Anyone who may read may call it; locks nothing. Errors: 22023.';
+
+--
 -- Name: lock_check(text, interval); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2345,6 +2827,92 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.mend() IS 'Mends what doctor() finds; for the dead it does what rescue() does. Returns how many problems it mended. For people, rarely: it reads the whole tasks table. Locks dead workers'' rows, and the tasks it mends. Errors: 55P03.';
+
+--
+-- Name: move_task(bigint, text, integer, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.move_task(id bigint, verb text, priority integer, run_at timestamp with time zone) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+DECLARE
+  old   tasks;
+  moved tasks;
+  lane  smallint;
+  hint  tid;
+BEGIN
+  FOR try IN 1..5 LOOP
+    SELECT * INTO old FROM tasks t WHERE t.id = move_task.id;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', move_task.id);
+    ELSIF old.status NOT IN ('pending', 'scheduled', 'retrying') THEN
+      RAISE EXCEPTION USING ERRCODE = 'MR003',
+        MESSAGE = format('task %s is %s and cannot be %s; only a pending, scheduled or retrying task can', move_task.id, old.status, verb);
+    END IF;
+    -- A suspect stays one: it has to run alone, whatever its priority.
+    SELECT min(k.bucket) INTO lane FROM tickets k WHERE k.queue = old.queue AND k.bucket = -1 AND k.run_at = old.run_at AND k.id = old.id;
+    -- No ticket: somebody took it, or put another in its place since this looked. Only doctor() knows a task that has none.
+    CONTINUE WHEN NOT drop_ticket(old) AND try < 5;
+    UPDATE tasks t
+    SET priority = coalesce(move_task.priority, t.priority), run_at = coalesce(move_task.run_at, t.run_at),
+        status = CASE WHEN move_task.run_at IS NULL THEN t.status ELSE status_moved(t.status, move_task.run_at) END
+    WHERE t.id = old.id AND t.status = old.status AND t.run_at = old.run_at AND t.priority = old.priority AND t.queue = old.queue
+    RETURNING t.ctid INTO hint;
+    CONTINUE WHEN NOT FOUND;
+    SELECT * INTO moved FROM tasks t WHERE t.id = old.id;
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (moved.queue, coalesce(lane, moved.priority / 25), moved.run_at, moved.id, hint);
+    PERFORM wake(moved.queue, moved.run_at);
+    RETURN moved.status;
+  END LOOP;
+  RAISE EXCEPTION USING ERRCODE = 'lock_not_available', MESSAGE = format('task %s changes too fast to be %s; try again', move_task.id, verb);
+END $$;
+
+--
+-- Name: FUNCTION move_task(id bigint, verb text, priority integer, run_at timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.move_task(id bigint, verb text, priority integer, run_at timestamp with time zone) IS 'Private: gives a task that waits for its run another priority or time, null leaving it, and a new ticket. Waits for a claim that is taking it. Locks its ticket, then its row. Errors: MR002, MR003, 55P03.';
+
+--
+-- Name: move_tasks(text, jsonb, integer, bigint, integer, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.move_tasks(action text, filter jsonb, most integer, after bigint, new_priority integer, new_time timestamp with time zone) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $$
+DECLARE
+  batch  record;
+  taken  record;
+  answer changes;
+BEGIN
+  SELECT * INTO batch FROM begin_changes(action, filter, after, most);
+  SELECT * INTO taken FROM take_tickets(batch.ids, batch.conditions);
+  WITH moved AS (
+    UPDATE tasks t
+    SET priority = coalesce(new_priority, t.priority), run_at = coalesce(new_time, t.run_at),
+        status = CASE WHEN new_time IS NULL THEN t.status ELSE status_moved(t.status, new_time) END
+    WHERE t.id = ANY (taken.ids) RETURNING t.queue, t.priority, t.run_at, t.id, t.ctid)
+  INSERT INTO tickets (queue, bucket, run_at, id, tid)
+  SELECT m.queue, CASE WHEN m.id = ANY (taken.suspects) THEN -1 ELSE m.priority / 25 END, m.run_at, m.id, m.ctid FROM moved m;
+  PERFORM wake(q.queue, q.due) FROM (SELECT t.queue, min(t.run_at) AS due FROM tasks t WHERE t.id = ANY (taken.ids) GROUP BY t.queue) q;
+  answer.done := cardinality(taken.ids);
+  answer.asked := 0;
+  SELECT l.running, l.held INTO answer.running, answer.held FROM left_over(without(batch.ids, taken.ids), batch.conditions) l;
+  answer.refused := 0;
+  answer.next := batch.next;
+  RETURN answer;
+END $$;
+
+--
+-- Name: FUNCTION move_tasks(action text, filter jsonb, most integer, after bigint, new_priority integer, new_time timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.move_tasks(action text, filter jsonb, most integer, after bigint, new_priority integer, new_time timestamp with time zone) IS 'Private: gives a batch of the tasks that fit another priority or time, null leaving it, and new tickets; wakes their queues. Locks their tickets and rows (SKIP LOCKED). Errors: 22023.';
 
 --
 -- Name: next_bit(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2602,6 +3170,83 @@ END $$;
 COMMENT ON FUNCTION millrace.options_check(kind text, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval) IS 'Private. Refuses (22023) options of an enqueue that are out of range. Locks nothing.';
 
 --
+-- Name: page_check(integer, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.page_check(most integer, allowed integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF (most BETWEEN 1 AND allowed) IS NOT TRUE THEN
+    PERFORM refuse('most', format('is %s; allowed is 1 to %s', coalesce(most::text, 'null'), allowed));
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION page_check(most integer, allowed integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.page_check(most integer, allowed integer) IS 'Private. Refuses (22023) a number of tasks that is out of range. Locks nothing.';
+
+--
+-- Name: parse_filter(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.parse_filter(filter jsonb, OUT conditions text, OUT road text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  one      record;
+  given    jsonb := '{}';
+  statuses status[];
+BEGIN
+  IF filter IS NULL OR jsonb_typeof(filter) <> 'object' THEN
+    PERFORM refuse('filter', format('must be a JSON object such as {"kind": "email", "status": "failed"}, not %s', coalesce(jsonb_typeof(filter), 'SQL null')));
+  END IF;
+  conditions := 'true';
+  FOR one IN SELECT e.key, e.value, f.shape, f.condition FROM jsonb_each(filter) e LEFT JOIN filter_fields() f ON f.field = e.key ORDER BY e.key LOOP
+    IF one.shape IS NULL THEN
+      PERFORM refuse('filter', format('has a field %s; known are %s', quote_ident(left(one.key, 64)), (SELECT string_agg(f.field, ', ') FROM filter_fields() f)));
+    END IF;
+    CONTINUE WHEN jsonb_typeof(one.value) = 'null';
+    given := given || jsonb_build_object(one.key, filter_value(one.key, one.shape, one.value));
+    conditions := conditions || ' AND ' || format(one.condition, given ->> one.key);
+  END LOOP;
+
+  -- The road: a query of the ids that can fit, which reads what is live or dead but not the history. Null: the primary
+  -- key, or the index of correlation or tenant, both in the order of ids.
+  statuses := (given ->> 'status')::status[];
+  IF given ? 'ids' THEN
+    road := format('SELECT unnest(%L::bigint[]) AS id', given ->> 'ids');
+  ELSIF given ? 'correlation' THEN
+    road := NULL;
+  ELSIF given ?| '{dead_from,dead_until}' OR statuses <@ '{pending,scheduled,retrying,running,failed}' THEN
+    IF NOT given ?| '{dead_from,dead_until}' AND statuses && '{pending,scheduled,retrying}' THEN
+      road := 'SELECT k.id FROM tickets k' || coalesce(' WHERE k.queue = ANY (' || quote_literal(given ->> 'queue') || '::text[])', '');
+    END IF;
+    IF NOT given ?| '{dead_from,dead_until}' AND 'running' = ANY (statuses) THEN
+      road := concat_ws(' UNION ALL ', road, 'SELECT l.id FROM (SELECT unnest(o.task_ids) AS id FROM leases o) l');
+    END IF;
+    IF given ?| '{dead_from,dead_until}' OR 'failed' = ANY (statuses) THEN
+      -- OFFSET 0, or the wish for the order of ids would turn this into a walk of the primary key.
+      road := concat_ws(' UNION ALL ', road, 'SELECT f.id FROM (SELECT d.id FROM tasks d WHERE d.dead_at IS NOT NULL'
+        || coalesce(' AND d.dead_at >= ' || quote_literal(given ->> 'dead_from') || '::timestamptz', '')
+        || coalesce(' AND d.dead_at < ' || quote_literal(given ->> 'dead_until') || '::timestamptz', '') || ' ORDER BY d.dead_at OFFSET 0) f');
+    END IF;
+  ELSIF given ? 'tags' AND NOT given ? 'tenant' THEN
+    road := format('SELECT g.id FROM tasks g WHERE g.tags @> %L::text[]', given ->> 'tags');
+  END IF;
+END $$;
+
+--
+-- Name: FUNCTION parse_filter(filter jsonb, OUT conditions text, OUT road text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.parse_filter(filter jsonb, OUT conditions text, OUT road text) IS 'Private: a filter as conditions on tasks t, every value a literal, and the road to them. Anyone may call it; locks nothing. Errors: 22023.';
+
+--
 -- Name: pause_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -2638,6 +3283,35 @@ $$;
 
 COMMENT ON FUNCTION millrace.pause_worker(worker text) IS 'Asks a worker (by id, the beginning of it, or name) to claim no more until it is resumed; what has begun goes on, what it holds and has not begun is given back.
 Returns its id. Anyone who may write workers may call it. Locks its row. Errors: MR002, MR003 (it stops), 22023, 55P03.';
+
+--
+-- Name: plan_tasks(text, jsonb, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.plan_tasks(action text, filter jsonb, sample integer DEFAULT 5) RETURNS TABLE(status millrace.status, tasks bigint, effect text, examples bigint[])
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+  scope CONSTANT jsonb := scope_of(action, filter);
+BEGIN
+  PERFORM page_check(sample, 1000);
+  FOR status, tasks IN SELECT c.status, sum(c.tasks) FROM count_tasks(scope) c GROUP BY 1 ORDER BY 1 LOOP
+    effect := CASE WHEN status = 'running' THEN CASE action WHEN 'cancel' THEN 'asked to stop' ELSE 'left alone' END
+                   ELSE CASE action WHEN 'cancel' THEN 'cancelled' WHEN 'retry' THEN 'retried' WHEN 'reprioritise' THEN 'reprioritised'
+                                    WHEN 'delete' THEN 'deleted' ELSE 'rescheduled' END END;
+    examples := ARRAY(SELECT i FROM task_ids(scope || jsonb_build_object('status', status), 0, sample) i);
+    RETURN NEXT;
+  END LOOP;
+END $$;
+
+--
+-- Name: FUNCTION plan_tasks(action text, filter jsonb, sample integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.plan_tasks(action text, filter jsonb, sample integer) IS 'What a change of many tasks would do now, and nothing is changed: by status how many tasks, what becomes of them, and the oldest few. action is cancel, retry, reprioritise, reschedule,
+run_now or delete. Reads what count_tasks() reads. Anyone who may read may call it; locks nothing. Errors: 22023.';
 
 --
 -- Name: policy_check(text, text); Type: FUNCTION; Schema: millrace; Owner: -
@@ -2744,6 +3418,27 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.priority(name text) IS 'The number of a named priority, for enqueue(priority => priority(''high'')). Anyone may call it; locks nothing. Errors: 22023.';
+
+--
+-- Name: purge_dead(timestamp with time zone, jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.purge_dead(before timestamp with time zone, filter jsonb DEFAULT '{}'::jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF before IS NULL OR NOT isfinite(before) THEN
+    PERFORM refuse('before', format('is %s; allowed is a time', coalesce(before::text, 'null')));
+  END IF;
+  RETURN delete_tasks(filter || jsonb_build_object('status', 'failed', 'dead_until', before), most, after);
+END $$;
+
+--
+-- Name: FUNCTION purge_dead(before timestamp with time zone, filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.purge_dead(before timestamp with time zone, filter jsonb, most integer, after bigint) IS 'Deletes a batch of the dead letters that died before a time, and fit the filter; otherwise as delete_tasks(). Errors: 22023, 55P03 and 40P01: repeat.';
 
 --
 -- Name: put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamp with time zone, text, integer, integer, jsonb, interval, text[]); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3143,6 +3838,84 @@ COMMENT ON FUNCTION millrace.replace_task(task bigint, args jsonb, queue text, p
 (null: at due). The caller has locked its key. Waits for a claim that takes it. Locks its ticket, then its row. Errors: 55P03.';
 
 --
+-- Name: reprioritise(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.reprioritise(id bigint, priority integer) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM change_priority_check(priority);
+  RETURN move_task(id, 'reprioritised', priority, NULL);
+END $$;
+
+--
+-- Name: FUNCTION reprioritise(id bigint, priority integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.reprioritise(id bigint, priority integer) IS 'Gives a pending, scheduled or retrying task another priority, 0 to 100. Returns its status. Anyone who may write tasks may call it. Locks its ticket, then its row.
+Errors: MR002, MR003 (it runs or has ended), 22023, 55P03.';
+
+--
+-- Name: reprioritise_tasks(jsonb, integer, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.reprioritise_tasks(filter jsonb, priority integer, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM change_priority_check(priority);
+  RETURN move_tasks('reprioritise', filter, most, after, priority, NULL);
+END $$;
+
+--
+-- Name: FUNCTION reprioritise_tasks(filter jsonb, priority integer, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.reprioritise_tasks(filter jsonb, priority integer, most integer, after bigint) IS 'Gives a batch of the tasks that fit and wait for their run another priority. Anyone who may write tasks may call it. Locks their tickets and rows (SKIP LOCKED). Errors: 22023.';
+
+--
+-- Name: reschedule(bigint, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.reschedule(id bigint, run_at timestamp with time zone) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM change_time_check(run_at);
+  RETURN move_task(id, 'rescheduled', NULL, run_at);
+END $$;
+
+--
+-- Name: FUNCTION reschedule(id bigint, run_at timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.reschedule(id bigint, run_at timestamp with time zone) IS 'Lets a pending, scheduled or retrying task run at this time instead. Returns its status. A time after its expires_at lets it expire. Anyone who may write tasks may call it.
+Locks its ticket, then its row. Errors: MR002, MR003 (it runs or has ended), 22023, 55P03.';
+
+--
+-- Name: reschedule_tasks(jsonb, timestamp with time zone, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.reschedule_tasks(filter jsonb, run_at timestamp with time zone, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM change_time_check(run_at);
+  RETURN move_tasks('reschedule', filter, most, after, NULL, run_at);
+END $$;
+
+--
+-- Name: FUNCTION reschedule_tasks(filter jsonb, run_at timestamp with time zone, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.reschedule_tasks(filter jsonb, run_at timestamp with time zone, most integer, after bigint) IS 'Lets a batch of the tasks that fit and wait for their run do so at this time instead. Anyone who may write tasks may call it. Locks their tickets and rows (SKIP LOCKED). Errors: 22023.';
+
+--
 -- Name: rescue(integer); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3295,6 +4068,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
   END IF;
   DELETE FROM cancel_requests c WHERE c.task = retry.id;
+  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = retry.id;
   UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
          expires_at = NULL, reason = NULL
   WHERE t.id = retry.id RETURNING * INTO task;
@@ -3337,6 +4111,68 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.retry_delay(backoff jsonb, attempt integer) IS 'How long to wait after this attempt failed: the policy''s delay, cut to its cap, times 1 ± jitter. null is {"type": "exponential", "base": 15, "cap": 3600, "multiplier": 2, "jitter": 0.15}. Anyone may call it; locks nothing.';
+
+--
+-- Name: retry_tasks(jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.retry_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
+    AS $_$
+#variable_conflict use_variable
+DECLARE
+  batch   record;
+  task    tasks;
+  refused bigint[] := '{}';
+  others  bigint[] := '{}';
+  taken   bigint[];
+  answer  changes;
+BEGIN
+  SELECT * INTO batch FROM begin_changes('retry', filter, after, most);
+  -- Key before task, and keys in one order, so that no two batches wait for each other.
+  FOR task IN
+    SELECT t.* FROM tasks t WHERE t.id = ANY (batch.ids) AND t.unique_key IS NOT NULL AND t.status IN ('failed', 'cancelled') ORDER BY t.kind, t.unique_key, t.id
+  LOOP
+    BEGIN
+      -- Two of a batch may share a key: the first of them is to be live when the second asks, so each is revived here and now.
+      PERFORM retry(task.id);
+      others := others || task.id;
+    EXCEPTION WHEN SQLSTATE 'MR003' THEN
+      -- Unless somebody else revived it meanwhile.
+      refused := refused || ARRAY(SELECT t.id FROM tasks t WHERE t.id = task.id AND t.status = task.status);
+    WHEN SQLSTATE 'MR002' OR lock_not_available THEN
+      NULL;
+    END;
+  END LOOP;
+  EXECUTE format($q$
+    WITH mine AS MATERIALIZED (
+      SELECT t.id FROM tasks t WHERE t.id = ANY ($1) AND t.unique_key IS NULL AND t.status IN ('failed', 'cancelled') AND %s ORDER BY t.id FOR UPDATE SKIP LOCKED)
+    SELECT coalesce(array_agg(m.id), '{}') FROM mine m $q$, batch.conditions) INTO taken USING batch.ids;
+  DELETE FROM cancel_requests c WHERE c.task = ANY (taken);
+  DELETE FROM expiries e USING tasks t WHERE t.id = ANY (taken) AND e.expires_at = t.expires_at AND e.task = t.id;
+  WITH revived AS (
+    UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL, expires_at = NULL, reason = NULL
+    WHERE t.id = ANY (taken) RETURNING t.queue, t.priority, t.run_at, t.id, t.ctid)
+  INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM revived r;
+  PERFORM wake(q.queue) FROM (SELECT DISTINCT t.queue FROM tasks t WHERE t.id = ANY (taken)) q;
+  answer.done := cardinality(taken) + cardinality(others);
+  answer.asked := 0;
+  answer.running := 0;
+  SELECT l.held INTO answer.held FROM left_over(without(batch.ids, taken || others || refused), batch.conditions) l;
+  answer.refused := cardinality(refused);
+  answer.next := batch.next;
+  RETURN answer;
+END $_$;
+
+--
+-- Name: FUNCTION retry_tasks(filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.retry_tasks(filter jsonb, most integer, after bigint) IS 'Revives a batch of the failed tasks that fit (cancelled ones if the filter says that status), each as retry() does: a new budget of attempts, the error history kept. Anyone who may write
+tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key). Errors: 22023, 40P01: repeat.';
 
 --
 -- Name: rule_parse(text); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3396,6 +4232,23 @@ names such as MON and JAN, ? for *, L, LW, 15W, MON#2, FRIL), @hourly to @yearly
 Errors: 22023, with the field, the value and what is allowed; also for a rule that can never fire.';
 
 --
+-- Name: run_now(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.run_now(id bigint) RETURNS millrace.status
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT move_task(id, 'run now', NULL, clock())
+$$;
+
+--
+-- Name: FUNCTION run_now(id bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.run_now(id bigint) IS 'reschedule() to now.';
+
+--
 -- Name: run_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3417,6 +4270,23 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.run_schedule(name text) IS 'Adds a task of this schedule now, beside its ticks and also while it is paused; returns its id. {{tick}} is the time of the call. Locks the schedule''s row. Errors: MR002, 55P03.';
+
+--
+-- Name: run_tasks_now(jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.run_tasks_now(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT move_tasks('run_now', filter, most, after, NULL, clock())
+$$;
+
+--
+-- Name: FUNCTION run_tasks_now(filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.run_tasks_now(filter jsonb, most integer, after bigint) IS 'reschedule_tasks() to now.';
 
 --
 -- Name: schedule_named(text); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3459,6 +4329,86 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.schedules_channel() IS 'Private, for workers: the NOTIFY channel that tells that schedules were changed. Locks nothing.';
+
+--
+-- Name: scope_of(text, jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.scope_of(action text, filter jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  allowed status[];
+  wrong   status;
+BEGIN
+  allowed := CASE WHEN action IN ('cancel', 'reprioritise', 'reschedule', 'run_now') THEN '{pending,scheduled,retrying,running}'::status[]
+                  WHEN action = 'retry' THEN '{failed,cancelled}'::status[]
+                  WHEN action = 'delete' THEN enum_range(NULL::status) END;
+  IF allowed IS NULL THEN
+    PERFORM refuse('action', format('is %s; allowed are cancel, retry, reprioritise, reschedule, run_now and delete', coalesce(quote_literal(left(action, 64)), 'null')));
+  END IF;
+  PERFORM parse_filter(filter);
+  IF jsonb_strip_nulls(filter) = '{}' THEN
+    PERFORM refuse('filter', 'is empty; say which tasks, for example {"status": "pending"}');
+  END IF;
+  IF filter ->> 'status' IS NULL THEN
+    RETURN CASE action WHEN 'delete' THEN filter WHEN 'retry' THEN filter || '{"status": "failed"}' ELSE filter || jsonb_build_object('status', to_jsonb(allowed)) END;
+  END IF;
+  SELECT s INTO wrong FROM unnest(filter_value('status', 'statuses', filter -> 'status')::status[]) s WHERE s <> ALL (allowed) LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse('status', format('is %s; %s takes %s', wrong, action, array_to_string(allowed, ', ')));
+  END IF;
+  RETURN filter;
+END $$;
+
+--
+-- Name: FUNCTION scope_of(action text, filter jsonb); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.scope_of(action text, filter jsonb) IS 'Private: the filter of the tasks that an action (cancel, retry, reprioritise, reschedule, run_now, delete) is about, its statuses spelled out. Without a status: for retry those that
+failed, for delete all, otherwise those that have not ended. Locks nothing. Errors: 22023; an empty filter is refused.';
+
+--
+-- Name: set_dead_queue(text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.set_dead_queue(queue text, target text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+#variable_conflict use_variable
+DECLARE
+  hop text := target;
+BEGIN
+  IF (octet_length(queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
+    PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
+  END IF;
+  IF target IS NULL THEN
+    DELETE FROM dead_queues d WHERE d.queue = queue;
+    RETURN;
+  END IF;
+  IF octet_length(target) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('target', format('has %s bytes; allowed are 1 to 128', octet_length(target)));
+  END IF;
+  -- Two at once could close a circle that neither sees.
+  LOCK TABLE dead_queues IN SHARE ROW EXCLUSIVE MODE;
+  WHILE hop IS NOT NULL LOOP
+    IF hop = queue THEN
+      PERFORM refuse('target', format('is %s, whose dead letters would come back to %s', quote_literal(target), quote_literal(queue)));
+    END IF;
+    hop := (SELECT d.target FROM dead_queues d WHERE d.queue = hop);
+  END LOOP;
+  INSERT INTO dead_queues AS d (queue, target) VALUES (queue, target) ON CONFLICT ON CONSTRAINT dead_queues_pkey DO UPDATE SET target = excluded.target;
+END $$;
+
+--
+-- Name: FUNCTION set_dead_queue(queue text, target text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.set_dead_queue(queue text, target text) IS 'Forwards what becomes a dead letter in a queue from now on: a new task of the same kind, args and options in the target queue, from where it is not forwarded again unless that queue
+has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03.';
 
 --
 -- Name: settle_cancelled(uuid, bigint[], bigint[], text[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3554,6 +4504,23 @@ $$;
 COMMENT ON FUNCTION millrace.stats() IS 'One row per queue. Counts what is live (tickets, leases, dead letters), never the history: completed tasks come from task_stats. Anyone who may read may call it; locks nothing.';
 
 --
+-- Name: status_moved(millrace.status, timestamp with time zone); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.status_moved(status millrace.status, run_at timestamp with time zone) RETURNS millrace.status
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE WHEN status = 'retrying' THEN 'retrying' WHEN run_at > clock() THEN 'scheduled' ELSE 'pending' END::status
+$$;
+
+--
+-- Name: FUNCTION status_moved(status millrace.status, run_at timestamp with time zone); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.status_moved(status millrace.status, run_at timestamp with time zone) IS 'Private: the status of a task that waits for its ticket, once it is to run at this time. Locks nothing.';
+
+--
 -- Name: stop_worker(text); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3621,6 +4588,43 @@ COMMENT ON FUNCTION millrace.take_key(kind text, scope text, key text, task bigi
 locked in any case. Waits for a transaction that has inserted or locked it. Locks the key''s row if it writes it. Errors: 40001 above READ COMMITTED.';
 
 --
+-- Name: take_tickets(bigint[], text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.take_tickets(candidates bigint[], conditions text, OUT ids bigint[], OUT suspects bigint[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $_$
+BEGIN
+  -- Twice, because a ticket is found by all columns of its index or, with two buckets in one condition, by a walk through it.
+  EXECUTE format($q$
+    WITH held AS MATERIALIZED (
+      SELECT t.id, k.ctid AS tid
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = t.priority / 25 AND k.run_at = t.run_at AND k.id = t.id
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
+      FOR UPDATE OF k, t SKIP LOCKED),
+    suspect AS MATERIALIZED (
+      SELECT t.id, k.ctid AS tid
+      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = -1 AND k.run_at = t.run_at AND k.id = t.id
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
+      FOR UPDATE OF k, t SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h UNION ALL SELECT s.tid FROM suspect s)))
+    SELECT ARRAY(SELECT h.id FROM held h UNION SELECT s.id FROM suspect s), ARRAY(SELECT s.id FROM suspect s) $q$, conditions)
+  INTO ids, suspects USING candidates;
+END $_$;
+
+--
+-- Name: FUNCTION take_tickets(candidates bigint[], conditions text, OUT ids bigint[], OUT suspects bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.take_tickets(candidates bigint[], conditions text, OUT ids bigint[], OUT suspects bigint[]) IS 'Private: locks those of these tasks that wait for their run and still fit, and deletes their tickets; tells which were suspects. What somebody has in hand is stepped over. Locks tickets, then tasks (SKIP LOCKED).';
+
+--
 -- Name: task_channel(bigint); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -3636,6 +4640,62 @@ $$;
 --
 
 COMMENT ON FUNCTION millrace.task_channel(task bigint) IS 'The NOTIFY channel that tells those who wait for a task to look again. Anyone may call it; locks nothing.';
+
+--
+-- Name: task_ids(jsonb, bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.task_ids(filter jsonb, after bigint DEFAULT 0, most integer DEFAULT 1000) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  PERFORM page_check(most, 100000);
+  IF filter ? 'tags' THEN
+    PERFORM set_config('enable_bitmapscan', 'on', true);
+  END IF;
+  RETURN QUERY EXECUTE task_query(filter, 't.id', false, after, most);
+END $$;
+
+--
+-- Name: FUNCTION task_ids(filter jsonb, after bigint, most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.task_ids(filter jsonb, after bigint, most integer) IS 'The ids of the tasks that fit a filter, oldest first: at most so many (1 to 100000), above after. Reads what list_tasks() reads. Anyone who may read may call it; locks nothing. Errors: 22023.';
+
+--
+-- Name: task_query(jsonb, text, boolean, bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.task_query(filter jsonb, columns text, newest boolean, edge bigint, most integer) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  way CONSTANT text := CASE WHEN newest THEN 'DESC' ELSE 'ASC' END;
+  parsed record;
+  bound  text;
+BEGIN
+  SELECT * INTO parsed FROM parse_filter(filter);
+  bound := coalesce(CASE WHEN newest THEN '< ' ELSE '> ' END || edge, 'IS NOT NULL');
+  IF parsed.road IS NULL THEN
+    RETURN format('SELECT %s FROM tasks t WHERE t.id %s AND %s ORDER BY t.id %s LIMIT %s', columns, bound, parsed.conditions, way, most);
+  END IF;
+  -- Ids are sorted, not rows, and rows are looked up in that order until the page is full.
+  RETURN format('SELECT %s FROM %s WHERE %s ORDER BY r.id %s LIMIT %s', columns,
+                along_road(format('SELECT DISTINCT w.id FROM (%s) w WHERE w.id %s ORDER BY w.id %s', parsed.road, bound, way)), parsed.conditions, way, most);
+END $$;
+
+--
+-- Name: FUNCTION task_query(filter jsonb, columns text, newest boolean, edge bigint, most integer); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.task_query(filter jsonb, columns text, newest boolean, edge bigint, most integer) IS 'Private: the statement that finds a page of tasks by id, newest or oldest first, beyond edge. For its plan see task_ids(). Locks nothing. Errors: 22023.';
 
 --
 -- Name: tell_waits(bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
@@ -4088,6 +5148,23 @@ $$;
 COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
 
 --
+-- Name: without(bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.without(ids bigint[], these bigint[]) RETURNS bigint[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT ARRAY(SELECT unnest(ids) EXCEPT SELECT unnest(these) ORDER BY 1)
+$$;
+
+--
+-- Name: FUNCTION without(ids bigint[], these bigint[]); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.without(ids bigint[], these bigint[]) IS 'Private: ids without these. Locks nothing.';
+
+--
 -- Name: worker_channel(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
@@ -4213,7 +5290,8 @@ CREATE VIEW millrace.dead_letters AS
     t.dead_at,
     ((t.errors -> '-1'::integer) ->> 'message'::text) AS last_error,
     t.errors,
-    t.args
+    t.args,
+    t.forwarded_to
    FROM millrace.tasks t
   WHERE ((t.dead_at IS NOT NULL) AND (t.status = 'failed'::millrace.status));
 
@@ -4222,6 +5300,23 @@ CREATE VIEW millrace.dead_letters AS
 --
 
 COMMENT ON VIEW millrace.dead_letters IS 'Failed tasks: out of attempts, or failed for good.';
+
+--
+-- Name: dead_queues; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.dead_queues (
+    queue text NOT NULL,
+    target text NOT NULL,
+    CONSTRAINT dead_queues_check CHECK (((target <> ''::text) AND (target <> queue))),
+    CONSTRAINT dead_queues_queue_check CHECK ((queue <> ''::text))
+);
+
+--
+-- Name: TABLE dead_queues; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.dead_queues IS 'Where the dead letters of a queue are forwarded to, as new tasks. Change it with set_dead_queue().';
 
 --
 -- Name: expiries; Type: TABLE; Schema: millrace; Owner: -
@@ -4750,6 +5845,13 @@ ALTER TABLE ONLY millrace.cancel_requests
     ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (task);
 
 --
+-- Name: dead_queues dead_queues_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.dead_queues
+    ADD CONSTRAINT dead_queues_pkey PRIMARY KEY (queue);
+
+--
 -- Name: expiries expiries_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 --
 
@@ -4884,7 +5986,7 @@ CREATE INDEX tasks_correlation ON millrace.tasks USING btree (correlation, id) W
 -- Name: tasks_dead; Type: INDEX; Schema: millrace; Owner: -
 --
 
-CREATE INDEX tasks_dead ON millrace.tasks USING btree (dead_at) WHERE (dead_at IS NOT NULL);
+CREATE INDEX tasks_dead ON millrace.tasks USING btree (dead_at, id) WHERE (dead_at IS NOT NULL);
 
 --
 -- Name: tasks_tags; Type: INDEX; Schema: millrace; Owner: -
