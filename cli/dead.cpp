@@ -115,45 +115,52 @@ void purge(const Globals& globals, const ManyCall& call) {
 
 void list_queues(const Globals& globals) {
   const auto all = client_of(globals).dead_queues();
-  Table table({"QUEUE", "DEAD LETTERS GO TO"});
+  Table table({"OF THE", "NAMED", "DEAD LETTERS GO TO"});
   for (const DeadQueue& one : all) {
     if (globals.json)
-      fmt::print("{}\n", nlohmann::ordered_json{{"queue", one.queue}, {"target", one.target}}.dump());
+      fmt::print("{}\n",
+                 nlohmann::ordered_json{{one.kind ? "kind" : "queue", one.kind ? *one.kind : *one.queue}, {"target", one.target}}.dump());
     else
-      table.add({one.queue, one.target});
+      table.add({one.kind ? "kind" : "queue", one.kind ? *one.kind : *one.queue, one.target});
   }
   if (globals.json) return;
   if (all.empty())
-    fmt::print("no queue has one; millrace dead queue set QUEUE TARGET gives it one\n");
+    fmt::print("no queue has one; millrace dead queue set QUEUE TARGET gives one to it\n");
   else
     table.print();
 }
 
-void set_queue(const Globals& globals, const std::string& queue, const std::optional<std::string>& target) {
-  client_of(globals).set_dead_queue(queue, target);
+void set_queue(const Globals& globals, const std::string& name, bool kind, const std::optional<std::string>& target) {
+  Client client = client_of(globals);
+  kind ? client.set_dead_queue_of_kind(name, target) : client.set_dead_queue(name, target);
+  const std::string whose = kind ? "kind " + printable(name) : printable(name);
   if (globals.json)
-    fmt::print(
-        "{}\n",
-        nlohmann::ordered_json{{"queue", queue}, {"target", target ? nlohmann::ordered_json(*target) : nlohmann::ordered_json()}}.dump());
+    fmt::print("{}\n", nlohmann::ordered_json{{kind ? "kind" : "queue", name},
+                                              {"target", target ? nlohmann::ordered_json(*target) : nlohmann::ordered_json()}}
+                           .dump());
   else if (target)
-    fmt::print("dead letters of {} go to {} from now on\n", printable(queue), printable(*target));
+    fmt::print("dead letters of {} go to {} from now on\n", whose, printable(*target));
   else
-    fmt::print("dead letters of {} stay where they are from now on\n", printable(queue));
+    fmt::print("dead letters of {} stay where they are from now on\n", whose);
 }
 
 void add_queue(CLI::App& dead, Globals& globals) {
   CLI::App* queue = dead.add_subcommand("queue", "Dead-letter queues: what dies in a queue is put into another as a new task");
   queue->require_subcommand(1);
-  queue->add_subcommand("list", "Which queues have one")->callback([&globals] { list_queues(globals); });
+  queue->add_subcommand("list", "Which queues and kinds have one")->callback([&globals] { list_queues(globals); });
   const auto name = std::make_shared<std::string>();
   const auto target = std::make_shared<std::string>();
-  CLI::App* set = queue->add_subcommand("set", "Give a queue one, for what dies from now on");
-  set->add_option("queue", *name, "The queue")->required();
+  const auto kind = std::make_shared<bool>(false);
+  const char* const of_kind = "It is a kind: for its dead letters, whichever queue they are in";
+  CLI::App* set = queue->add_subcommand("set", "Give a queue, or a kind, one, for what dies from now on");
+  set->add_option("name", *name, "The queue, or with --kind the kind")->required();
+  set->add_flag("--kind", *kind, of_kind);
   set->add_option("target", *target, "Where its dead letters go")->required();
-  set->callback([&globals, name, target] { set_queue(globals, *name, *target); });
+  set->callback([&globals, name, kind, target] { set_queue(globals, *name, *kind, *target); });
   CLI::App* unset = queue->add_subcommand("unset", "Take it away again");
-  unset->add_option("queue", *name, "The queue")->required();
-  unset->callback([&globals, name] { set_queue(globals, *name, {}); });
+  unset->add_option("name", *name, "The queue, or with --kind the kind")->required();
+  unset->add_flag("--kind", *kind, of_kind);
+  unset->callback([&globals, name, kind] { set_queue(globals, *name, *kind, {}); });
 }
 
 }  // namespace

@@ -157,10 +157,12 @@ COMMENT ON TABLE waits IS 'Private. Who waits for a task''s end, or (follow) for
 
 -- Recording a failure looks whether this table holds anything, once per batch: most queues need no more.
 CREATE TABLE dead_queues (
-  queue  text PRIMARY KEY CHECK (queue <> ''),
-  target text NOT NULL CHECK (target <> '' AND target <> queue)
+  queue  text UNIQUE CHECK (queue <> ''),
+  kind   text UNIQUE CHECK (kind <> ''),
+  target text NOT NULL CHECK (target <> '' AND target <> queue),
+  CHECK (num_nonnulls(queue, kind) = 1)
 );
-COMMENT ON TABLE dead_queues IS 'Where the dead letters of a queue are forwarded to, as new tasks. Change it with set_dead_queue().';
+COMMENT ON TABLE dead_queues IS 'Where the dead letters of a queue, or of a kind, are forwarded to, as new tasks. Change it with set_dead_queue() and set_dead_queue_of_kind().';
 
 CREATE TABLE task_stats (
   minute    timestamptz NOT NULL,

@@ -166,17 +166,17 @@ $$;
 COMMENT ON FUNCTION retry_delay(jsonb, integer) IS
   'How long to wait after this attempt failed: the policy''s delay, cut to its cap, times 1 ± jitter. null is {"type": "exponential", "base": 15, "cap": 3600, "multiplier": 2, "jitter": 0.15}. Anyone may call it; locks nothing.';
 
-CREATE FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text) RETURNS jsonb
+CREATE FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text, note boolean DEFAULT false) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path FROM CURRENT
 AS $$
   -- A note that repeats the last one (the same attempt, given back again and again) takes its place.
-  SELECT CASE WHEN errors->-1->>'message' = left(message, 4096) AND (errors->-1->>'attempt')::integer = attempt THEN errors - -1
+  SELECT CASE WHEN note AND errors->-1->>'message' = left(message, 4096) AND (errors->-1->>'attempt')::integer = attempt THEN errors - -1
               WHEN jsonb_array_length(errors) >= 10 THEN errors - 0
               ELSE coalesce(errors, '[]') END
          || jsonb_build_object('attempt', attempt, 'at', clock(), 'worker', worker, 'message', left(message, 4096))
 $$;
-COMMENT ON FUNCTION with_error(jsonb, integer, uuid, text) IS
-  'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
+COMMENT ON FUNCTION with_error(jsonb, integer, uuid, text, boolean) IS
+  'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; a note that only repeats the last entry replaces it.';
 
 CREATE FUNCTION fail(
   worker   uuid,
@@ -313,7 +313,7 @@ BEGIN
     SET status = m.next, attempt = greatest(t.attempt - 1, 0),
         run_at = CASE WHEN release.delay > interval '0' THEN clock() + release.delay ELSE t.run_at END,
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
-        errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, note) END
+        errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, release.note, note => true) END
     FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
   INSERT INTO tickets (queue, bucket, run_at, id, tid)

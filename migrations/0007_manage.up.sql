@@ -8,8 +8,11 @@ CREATE FUNCTION drop_ticket(task tasks) RETURNS boolean
 LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 BEGIN
-  DELETE FROM tickets k
-  WHERE k.queue = task.queue AND k.bucket IN (task.priority / 25, -1) AND k.run_at = task.run_at AND k.id = task.id;
+  -- Two statements, each with all columns of the index: one for both buckets may walk the whole index.
+  DELETE FROM tickets k WHERE k.queue = task.queue AND k.bucket = task.priority / 25 AND k.run_at = task.run_at AND k.id = task.id;
+  IF NOT FOUND THEN
+    DELETE FROM tickets k WHERE k.queue = task.queue AND k.bucket = -1 AND k.run_at = task.run_at AND k.id = task.id;
+  END IF;
   RETURN FOUND;
 END $$;
 COMMENT ON FUNCTION drop_ticket(tasks) IS

@@ -6,30 +6,41 @@
 
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
+CREATE FUNCTION dead_target(task tasks) RETURNS text
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+AS $$
+  -- A kind's is for its first death only: otherwise it would lead back to where it leads.
+  SELECT coalesce((SELECT d.target FROM dead_queues d WHERE d.kind = task.kind AND d.target <> task.queue AND task.forwarded_from IS NULL),
+                  (SELECT d.target FROM dead_queues d WHERE d.queue = task.queue))
+$$;
+COMMENT ON FUNCTION dead_target(tasks) IS 'Private: the queue that a dead letter is forwarded to, its kind''s before its queue''s; null: none. Locks nothing.';
+
 CREATE FUNCTION forward_dead(ids bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
+DECLARE
+  targets text[];
 BEGIN
   -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
   WITH due AS MATERIALIZED (
-    SELECT t.*, d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
+    SELECT t.*, dead_target(t) AS target FROM tasks t
     WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
       AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
     ORDER BY t.id),
   made AS (
     INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
     SELECT u.kind, u.target, u.priority, u.max_attempts, u.timeout, u.backoff, u.args, u.correlation, u.tenant,
-           CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u
+           CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u WHERE u.target IS NOT NULL
     RETURNING id, ctid, queue, priority, run_at, forwarded_from),
   ticketed AS (
-    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m)
-  UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from;
-  PERFORM wake(q.target) FROM (
-    SELECT DISTINCT d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
-    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()) q;
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m),
+  linked AS (
+    UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from)
+  SELECT array_agg(DISTINCT m.queue) INTO targets FROM made m;
+  PERFORM wake(q.target) FROM unnest(targets) AS q (target);
 END $$;
 COMMENT ON FUNCTION forward_dead(bigint[]) IS
-  'Private: forwards those of these tasks that became dead letters in this transaction, if their queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+  'Private: forwards those of these tasks that became dead letters in this transaction, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
 
 CREATE FUNCTION set_dead_queue(queue text, target text) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
@@ -56,11 +67,32 @@ BEGIN
     END IF;
     hop := (SELECT d.target FROM dead_queues d WHERE d.queue = hop);
   END LOOP;
-  INSERT INTO dead_queues AS d (queue, target) VALUES (queue, target) ON CONFLICT ON CONSTRAINT dead_queues_pkey DO UPDATE SET target = excluded.target;
+  INSERT INTO dead_queues AS d (queue, target) VALUES (queue, target) ON CONFLICT ON CONSTRAINT dead_queues_queue_key DO UPDATE SET target = excluded.target;
 END $$;
 COMMENT ON FUNCTION set_dead_queue(text, text) IS
 $c$Forwards what becomes a dead letter in a queue from now on: a new task of the same kind, args and options in the target queue, from where it is not forwarded again unless that queue
 has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03.$c$;
+
+CREATE FUNCTION set_dead_queue_of_kind(kind text, target text) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF (octet_length(kind) BETWEEN 1 AND 128) IS NOT TRUE THEN
+    PERFORM refuse('kind', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(kind)::text, 'no')));
+  END IF;
+  IF target IS NULL THEN
+    DELETE FROM dead_queues d WHERE d.kind = kind;
+    RETURN;
+  END IF;
+  IF octet_length(target) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('target', format('has %s bytes; allowed are 1 to 128', octet_length(target)));
+  END IF;
+  INSERT INTO dead_queues AS d (kind, target) VALUES (kind, target) ON CONFLICT ON CONSTRAINT dead_queues_kind_key DO UPDATE SET target = excluded.target;
+END $$;
+COMMENT ON FUNCTION set_dead_queue_of_kind(text, text) IS
+$c$Forwards what becomes a dead letter of a kind from now on, whichever queue it is in, to the target queue, as set_dead_queue() does, which it goes before. A task that was forwarded already
+goes by its queue alone. null: no more. Anyone who may write dead_queues may call it. Locks that row. Errors: 22023, 55P03.$c$;
 
 CREATE FUNCTION purge_dead(before timestamptz, filter jsonb DEFAULT '{}', most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
 LANGUAGE plpgsql SET search_path FROM CURRENT

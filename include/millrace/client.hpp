@@ -25,7 +25,7 @@ struct ClientOptions {
   ConnectionString database{};           ///< Default: libpq's environment.
   std::string schema = "millrace";       ///< 1 to 63 bytes.
   Milliseconds connect_timeout{10'000};  ///< For each attempt to connect; at least one second.
-  bool listen = true;                    ///< false: wait() polls. For transaction poolers, which forward no NOTIFY.
+  bool listen = true;                    ///< false: wait() polls, and no session state is kept. For transaction poolers.
 };
 
 /// One failed attempt of a task.
@@ -181,7 +181,10 @@ class Client {
   /// args and options in `target`. From there it is not forwarded again, unless `target` has a target of its own. None: no more. Throws
   /// InvalidArgument("target") if dead letters would come back to `queue`.
   void set_dead_queue(const std::string& queue, const std::optional<std::string>& target);
-  /// The queues whose dead letters are forwarded, by name.
+  /// The same for what becomes a dead letter of a kind, whichever queue it is in: it goes before the queue's. What was forwarded
+  /// already goes by its queue alone.
+  void set_dead_queue_of_kind(const std::string& kind, const std::optional<std::string>& target);
+  /// The kinds and queues whose dead letters are forwarded, by name.
   [[nodiscard]] std::vector<DeadQueue> dead_queues();
 
   /// Waits until the task is completed, failed or cancelled, and returns its row; none if it is not after `timeout` (0: looks

@@ -62,9 +62,10 @@ struct Changes {
 /// Told after each batch what has been done so far. An exception of it ends the change there and comes out of the call.
 using OnChanges = std::function<void(const Changes&)>;
 
-/// Where the dead letters of a queue are forwarded to.
+/// Where the dead letters of a queue, or of a kind, are forwarded to.
 struct DeadQueue {
-  std::string queue{};
+  std::optional<std::string> queue{};
+  std::optional<std::string> kind{};  ///< One of the two.
   std::string target{};
 };
 

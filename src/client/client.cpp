@@ -30,8 +30,11 @@ struct Client::Impl {
     return *link;
   }
   [[nodiscard]] std::unique_ptr<postgres::Connection> connect() const {
-    return std::make_unique<postgres::Connection>(postgres::Dial{
-        .url = options.database, .application = "millrace client", .schema = options.schema, .connect_timeout = options.connect_timeout});
+    return std::make_unique<postgres::Connection>(postgres::Dial{.url = options.database,
+                                                                 .application = "millrace client",
+                                                                 .schema = options.schema,
+                                                                 .connect_timeout = options.connect_timeout,
+                                                                 .session = options.listen});
   }
 
   // Sessions that waits have left behind, one for each that was ever under way beside others.
@@ -166,6 +169,9 @@ Changes Client::delete_tasks(const TaskFilter& filter, const OnChanges& on_chang
 }
 void Client::set_dead_queue(const std::string& queue, const std::optional<std::string>& target) {
   impl_->write([&](postgres::Connection& open) { engine::set_dead_queue(open, impl_->options.schema, queue, target); });
+}
+void Client::set_dead_queue_of_kind(const std::string& kind, const std::optional<std::string>& target) {
+  impl_->write([&](postgres::Connection& open) { engine::set_dead_queue_of_kind(open, impl_->options.schema, kind, target); });
 }
 std::vector<DeadQueue> Client::dead_queues() {
   return impl_->read([&](postgres::Connection& open) { return engine::dead_queues(open, impl_->options.schema); });

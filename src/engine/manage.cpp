@@ -202,11 +202,21 @@ void set_dead_queue(postgres::Connection& connection, const std::string& schema,
                  postgres::Params().text(queue).maybe(target));
 }
 
+void set_dead_queue_of_kind(postgres::Connection& connection, const std::string& schema, const std::string& kind,
+                            const std::optional<std::string>& target) {
+  base::check_name("kind", kind, limits::kind_bytes_max);
+  if (target) base::check_name("target", *target, limits::queue_bytes_max);
+  connection.run(fmt::format("SELECT {}.set_dead_queue_of_kind($1, $2)", base::quote_identifier(schema)),
+                 postgres::Params().text(kind).maybe(target));
+}
+
 std::vector<DeadQueue> dead_queues(postgres::Connection& connection, const std::string& schema) {
-  const auto rows = connection.run(fmt::format("SELECT queue, target FROM {}.dead_queues ORDER BY queue", base::quote_identifier(schema)));
+  const auto rows =
+      connection.run(fmt::format("SELECT queue, kind, target FROM {}.dead_queues ORDER BY kind, queue", base::quote_identifier(schema)));
   std::vector<DeadQueue> all;
   all.reserve(static_cast<std::size_t>(rows.size()));
-  for (int row = 0; row < rows.size(); ++row) all.push_back({std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});
+  for (int row = 0; row < rows.size(); ++row)
+    all.push_back({.queue = rows.maybe_text(row, 0), .kind = rows.maybe_text(row, 1), .target = std::string(rows.text(row, 2))});
   return all;
 }
 

@@ -46,6 +46,8 @@ Changes change_all(const std::function<Batch(std::int64_t after)>& run_batch, co
 
 void set_dead_queue(postgres::Connection& connection, const std::string& schema, const std::string& queue,
                     const std::optional<std::string>& target);
+void set_dead_queue_of_kind(postgres::Connection& connection, const std::string& schema, const std::string& kind,
+                            const std::optional<std::string>& target);
 std::vector<DeadQueue> dead_queues(postgres::Connection& connection, const std::string& schema);
 
 }  // namespace millrace::engine

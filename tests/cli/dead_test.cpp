@@ -61,7 +61,7 @@ TEST_CASE("dead letters are listed, shown, counted, revived and purged") {
 
 TEST_CASE("a dead-letter queue is set, listed and unset, and task show tells both ends") {
   Schema schema;
-  CHECK(run(schema, {"dead", "queue", "list"}).out == "no queue has one; millrace dead queue set QUEUE TARGET gives it one\n");
+  CHECK(run(schema, {"dead", "queue", "list"}).out == "no queue has one; millrace dead queue set QUEUE TARGET gives one to it\n");
   CHECK(run(schema, {"dead", "queue", "set", "default", "morgue"}).out == "dead letters of default go to morgue from now on\n");
   check_refused(run(schema, {"dead", "queue", "set", "morgue", "default"}), 2, "target is 'default'");
   check_refused(run(schema, {"dead", "queue", "set", "default", ""}), 2, "target has 0 bytes");
@@ -75,6 +75,10 @@ TEST_CASE("a dead-letter queue is set, listed and unset, and task show tells bot
   CHECK(run(schema, {"task", "show", id}).out.find("forwarded to  task " + copy + "\n") != std::string::npos);
   CHECK(run(schema, {"task", "show", copy}).out.find("made from     dead letter " + id + "\n") != std::string::npos);
   CHECK(run(schema, {"dead", "list"}).out.find("  " + copy + "  ") != std::string::npos);
+  CHECK(run(schema, {"dead", "queue", "set", "greet", "clinic", "--kind"}).out == "dead letters of kind greet go to clinic from now on\n");
+  CHECK(run(schema, {"dead", "queue", "list"}).out ==
+        "OF THE  NAMED    DEAD LETTERS GO TO\nkind    greet    clinic\nqueue   default  morgue\n");
+  CHECK(run(schema, {"dead", "queue", "unset", "greet", "--kind"}).out == "dead letters of kind greet stay where they are from now on\n");
   CHECK(run(schema, {"dead", "queue", "unset", "default"}).out == "dead letters of default stay where they are from now on\n");
   CHECK(schema.number("SELECT count(*) FROM dead_queues") == 0);
 }

@@ -152,3 +152,40 @@ TEST_CASE("dead-letter queues that lead back are refused") {
   CHECK(all[1].queue == "b");
   CHECK(all[1].target == "d");
 }
+
+TEST_CASE("a kind's dead-letter queue goes before the queue's, and is for the first death only") {
+  House house;
+  house.client.set_dead_queue("default", "morgue");
+  house.client.set_dead_queue_of_kind("k", "clinic");
+  house.client.set_dead_queue("clinic", "default");
+  const auto all = house.client.dead_queues();
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].kind == "k");
+  CHECK_FALSE(all[0].queue);
+  const TaskId id = house.client.enqueue("k").id;
+  bury(house, {id});
+  const TaskId copy = house.client.get(id)->forwarded_to.value();
+  CHECK(house.client.get(copy)->queue == "clinic");
+  // From there by the queues alone: clinic, default, morgue, and no further.
+  bury(house, {copy}, "clinic");
+  const TaskId third = house.client.get(copy)->forwarded_to.value();
+  CHECK(house.client.get(third)->queue == "default");
+  bury(house, {third});
+  const TaskId fourth = house.client.get(third)->forwarded_to.value();
+  CHECK(house.client.get(fourth)->queue == "morgue");
+  bury(house, {fourth}, "morgue");
+  CHECK_FALSE(house.client.get(fourth)->forwarded_to);
+  house.client.set_dead_queue_of_kind("k", std::nullopt);
+  CHECK(house.client.dead_queues().size() == 2);
+  CHECK_THROWS_AS(house.client.set_dead_queue_of_kind("", "clinic"), InvalidArgument);
+  house.consistent();
+}
+
+TEST_CASE("a task that is revived and dies in the same way keeps both errors") {
+  House house;
+  const TaskId id = house.client.enqueue("k").id;
+  bury(house, {id});
+  house.client.retry(id);
+  bury(house, {id});
+  CHECK(house.client.get(id)->errors.size() == 2);
+}

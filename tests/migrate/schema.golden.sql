@@ -1158,6 +1158,163 @@ END $_$;
 
 COMMENT ON FUNCTION millrace.cron_value(value text, field text, low integer, high integer, names text[]) IS 'Private: one number or name of a cron field. Locks nothing. Errors: 22023.';
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: tasks; Type: TABLE; Schema: millrace; Owner: -
+--
+
+CREATE TABLE millrace.tasks (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    queue text DEFAULT 'default'::text NOT NULL,
+    status millrace.status DEFAULT 'pending'::millrace.status NOT NULL,
+    priority smallint DEFAULT 50 NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint DEFAULT 5 NOT NULL,
+    run_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    created_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    dead_at timestamp with time zone,
+    lease bigint,
+    worker uuid,
+    timeout interval,
+    backoff jsonb,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    result jsonb,
+    errors jsonb,
+    expires_at timestamp with time zone,
+    reason text,
+    correlation text,
+    tenant text,
+    tags text[],
+    metadata jsonb,
+    traceparent text,
+    unique_key text,
+    forwarded_to bigint,
+    forwarded_from bigint,
+    CONSTRAINT tasks_in_range CHECK ((((priority >= 0) AND (priority <= 100)) AND ((attempt >= 0) AND (attempt <= max_attempts)) AND ((max_attempts >= 1) AND (max_attempts <= 1000)) AND (kind <> ''::text) AND (queue <> ''::text) AND ((dead_at IS NULL) OR (status = 'failed'::millrace.status))))
+)
+WITH (fillfactor='28');
+
+--
+-- Name: TABLE tasks; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON TABLE millrace.tasks IS 'One row per task, from enqueue to retention.';
+
+--
+-- Name: COLUMN tasks.priority; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.priority IS '0 to 100, higher first, in buckets of 25; first come first served within a bucket.';
+
+--
+-- Name: COLUMN tasks.attempt; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.attempt IS 'How many runs were begun and not given back: a budget against max_attempts, not a fence.';
+
+--
+-- Name: COLUMN tasks.run_at; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.run_at IS 'Not to be claimed before this time.';
+
+--
+-- Name: COLUMN tasks.lease; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.lease IS 'The lease of the last claim; kept after settling, so that a repeated settlement is recognised.';
+
+--
+-- Name: COLUMN tasks.backoff; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.backoff IS 'Retry policy, as backoff_check() describes it; null is the default policy.';
+
+--
+-- Name: COLUMN tasks.errors; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
+
+--
+-- Name: COLUMN tasks.expires_at; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.expires_at IS 'If no attempt has begun by then, none will: the task is cancelled with the reason expired.';
+
+--
+-- Name: COLUMN tasks.reason; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.reason IS 'Why it was cancelled: expired, or what its handler said; null if somebody cancelled it.';
+
+--
+-- Name: COLUMN tasks.correlation; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.correlation IS 'Ties together what belongs together; tasks that its handler enqueues inherit it.';
+
+--
+-- Name: COLUMN tasks.tenant; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.tenant IS 'The customer or user that it is for.';
+
+--
+-- Name: COLUMN tasks.metadata; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.metadata IS 'Texts by name, for handlers and people.';
+
+--
+-- Name: COLUMN tasks.traceparent; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.traceparent IS 'W3C trace context of whoever enqueued it.';
+
+--
+-- Name: COLUMN tasks.unique_key; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.unique_key IS 'Under which key it is unique while it is live (task_keys); set at enqueue only.';
+
+--
+-- Name: COLUMN tasks.forwarded_to; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.forwarded_to IS 'The task that took its place in a dead-letter queue when it last became a dead letter (dead_queues).';
+
+--
+-- Name: COLUMN tasks.forwarded_from; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.tasks.forwarded_from IS 'The dead letter that it was made from.';
+
+--
+-- Name: dead_target(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.dead_target(task millrace.tasks) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A kind's is for its first death only: otherwise it would lead back to where it leads.
+  SELECT coalesce((SELECT d.target FROM dead_queues d WHERE d.kind = task.kind AND d.target <> task.queue AND task.forwarded_from IS NULL),
+                  (SELECT d.target FROM dead_queues d WHERE d.queue = task.queue))
+$$;
+
+--
+-- Name: FUNCTION dead_target(task millrace.tasks); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.dead_target(task millrace.tasks) IS 'Private: the queue that a dead letter is forwarded to, its kind''s before its queue''s; null: none. Locks nothing.';
+
 --
 -- Name: delete_schedule(text); Type: FUNCTION; Schema: millrace; Owner: -
 --
@@ -1344,144 +1501,6 @@ END $$;
 
 COMMENT ON FUNCTION millrace.drop_leases(worker uuid, done bigint[]) IS 'Private, for workers: deletes leases whose every task was settled in an earlier transaction. Locks those lease rows.';
 
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
-
---
--- Name: tasks; Type: TABLE; Schema: millrace; Owner: -
---
-
-CREATE TABLE millrace.tasks (
-    id bigint NOT NULL,
-    kind text NOT NULL,
-    queue text DEFAULT 'default'::text NOT NULL,
-    status millrace.status DEFAULT 'pending'::millrace.status NOT NULL,
-    priority smallint DEFAULT 50 NOT NULL,
-    attempt smallint DEFAULT 0 NOT NULL,
-    max_attempts smallint DEFAULT 5 NOT NULL,
-    run_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
-    created_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    dead_at timestamp with time zone,
-    lease bigint,
-    worker uuid,
-    timeout interval,
-    backoff jsonb,
-    args jsonb DEFAULT '{}'::jsonb NOT NULL,
-    result jsonb,
-    errors jsonb,
-    expires_at timestamp with time zone,
-    reason text,
-    correlation text,
-    tenant text,
-    tags text[],
-    metadata jsonb,
-    traceparent text,
-    unique_key text,
-    forwarded_to bigint,
-    forwarded_from bigint,
-    CONSTRAINT tasks_in_range CHECK ((((priority >= 0) AND (priority <= 100)) AND ((attempt >= 0) AND (attempt <= max_attempts)) AND ((max_attempts >= 1) AND (max_attempts <= 1000)) AND (kind <> ''::text) AND (queue <> ''::text) AND ((dead_at IS NULL) OR (status = 'failed'::millrace.status))))
-)
-WITH (fillfactor='28');
-
---
--- Name: TABLE tasks; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON TABLE millrace.tasks IS 'One row per task, from enqueue to retention.';
-
---
--- Name: COLUMN tasks.priority; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.priority IS '0 to 100, higher first, in buckets of 25; first come first served within a bucket.';
-
---
--- Name: COLUMN tasks.attempt; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.attempt IS 'How many runs were begun and not given back: a budget against max_attempts, not a fence.';
-
---
--- Name: COLUMN tasks.run_at; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.run_at IS 'Not to be claimed before this time.';
-
---
--- Name: COLUMN tasks.lease; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.lease IS 'The lease of the last claim; kept after settling, so that a repeated settlement is recognised.';
-
---
--- Name: COLUMN tasks.backoff; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.backoff IS 'Retry policy, as backoff_check() describes it; null is the default policy.';
-
---
--- Name: COLUMN tasks.errors; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.errors IS 'The latest 10 failed attempts: [{"attempt", "at", "worker", "message"}], messages cut to 4096 characters.';
-
---
--- Name: COLUMN tasks.expires_at; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.expires_at IS 'If no attempt has begun by then, none will: the task is cancelled with the reason expired.';
-
---
--- Name: COLUMN tasks.reason; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.reason IS 'Why it was cancelled: expired, or what its handler said; null if somebody cancelled it.';
-
---
--- Name: COLUMN tasks.correlation; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.correlation IS 'Ties together what belongs together; tasks that its handler enqueues inherit it.';
-
---
--- Name: COLUMN tasks.tenant; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.tenant IS 'The customer or user that it is for.';
-
---
--- Name: COLUMN tasks.metadata; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.metadata IS 'Texts by name, for handlers and people.';
-
---
--- Name: COLUMN tasks.traceparent; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.traceparent IS 'W3C trace context of whoever enqueued it.';
-
---
--- Name: COLUMN tasks.unique_key; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.unique_key IS 'Under which key it is unique while it is live (task_keys); set at enqueue only.';
-
---
--- Name: COLUMN tasks.forwarded_to; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.forwarded_to IS 'The task that took its place in a dead-letter queue when it last became a dead letter (dead_queues).';
-
---
--- Name: COLUMN tasks.forwarded_from; Type: COMMENT; Schema: millrace; Owner: -
---
-
-COMMENT ON COLUMN millrace.tasks.forwarded_from IS 'The dead letter that it was made from.';
-
 --
 -- Name: drop_ticket(millrace.tasks); Type: FUNCTION; Schema: millrace; Owner: -
 --
@@ -1491,8 +1510,11 @@ CREATE FUNCTION millrace.drop_ticket(task millrace.tasks) RETURNS boolean
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  DELETE FROM tickets k
-  WHERE k.queue = task.queue AND k.bucket IN (task.priority / 25, -1) AND k.run_at = task.run_at AND k.id = task.id;
+  -- Two statements, each with all columns of the index: one for both buckets may walk the whole index.
+  DELETE FROM tickets k WHERE k.queue = task.queue AND k.bucket = task.priority / 25 AND k.run_at = task.run_at AND k.id = task.id;
+  IF NOT FOUND THEN
+    DELETE FROM tickets k WHERE k.queue = task.queue AND k.bucket = -1 AND k.run_at = task.run_at AND k.id = task.id;
+  END IF;
   RETURN FOUND;
 END $$;
 
@@ -2261,31 +2283,33 @@ CREATE FUNCTION millrace.forward_dead(ids bigint[]) RETURNS void
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
+DECLARE
+  targets text[];
 BEGIN
   -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
   WITH due AS MATERIALIZED (
-    SELECT t.*, d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
+    SELECT t.*, dead_target(t) AS target FROM tasks t
     WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
       AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
     ORDER BY t.id),
   made AS (
     INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
     SELECT u.kind, u.target, u.priority, u.max_attempts, u.timeout, u.backoff, u.args, u.correlation, u.tenant,
-           CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u
+           CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u WHERE u.target IS NOT NULL
     RETURNING id, ctid, queue, priority, run_at, forwarded_from),
   ticketed AS (
-    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m)
-  UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from;
-  PERFORM wake(q.target) FROM (
-    SELECT DISTINCT d.target FROM tasks t JOIN dead_queues d ON d.queue = t.queue
-    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()) q;
+    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m),
+  linked AS (
+    UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from)
+  SELECT array_agg(DISTINCT m.queue) INTO targets FROM made m;
+  PERFORM wake(q.target) FROM unnest(targets) AS q (target);
 END $$;
 
 --
 -- Name: FUNCTION forward_dead(ids bigint[]); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.forward_dead(ids bigint[]) IS 'Private: forwards those of these tasks that became dead letters in this transaction, if their queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+COMMENT ON FUNCTION millrace.forward_dead(ids bigint[]) IS 'Private: forwards those of these tasks that became dead letters in this transaction, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
 
 --
 -- Name: give_back(bigint, boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3721,7 +3745,7 @@ BEGIN
     SET status = m.next, attempt = greatest(t.attempt - 1, 0),
         run_at = CASE WHEN release.delay > interval '0' THEN clock() + release.delay ELSE t.run_at END,
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
-        errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, note) END
+        errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, release.note, note => true) END
     FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
     RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
@@ -4400,7 +4424,7 @@ BEGIN
     END IF;
     hop := (SELECT d.target FROM dead_queues d WHERE d.queue = hop);
   END LOOP;
-  INSERT INTO dead_queues AS d (queue, target) VALUES (queue, target) ON CONFLICT ON CONSTRAINT dead_queues_pkey DO UPDATE SET target = excluded.target;
+  INSERT INTO dead_queues AS d (queue, target) VALUES (queue, target) ON CONFLICT ON CONSTRAINT dead_queues_queue_key DO UPDATE SET target = excluded.target;
 END $$;
 
 --
@@ -4409,6 +4433,37 @@ END $$;
 
 COMMENT ON FUNCTION millrace.set_dead_queue(queue text, target text) IS 'Forwards what becomes a dead letter in a queue from now on: a new task of the same kind, args and options in the target queue, from where it is not forwarded again unless that queue
 has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03.';
+
+--
+-- Name: set_dead_queue_of_kind(text, text); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.set_dead_queue_of_kind(kind text, target text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+#variable_conflict use_variable
+BEGIN
+  IF (octet_length(kind) BETWEEN 1 AND 128) IS NOT TRUE THEN
+    PERFORM refuse('kind', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(kind)::text, 'no')));
+  END IF;
+  IF target IS NULL THEN
+    DELETE FROM dead_queues d WHERE d.kind = kind;
+    RETURN;
+  END IF;
+  IF octet_length(target) NOT BETWEEN 1 AND 128 THEN
+    PERFORM refuse('target', format('has %s bytes; allowed are 1 to 128', octet_length(target)));
+  END IF;
+  INSERT INTO dead_queues AS d (kind, target) VALUES (kind, target) ON CONFLICT ON CONSTRAINT dead_queues_kind_key DO UPDATE SET target = excluded.target;
+END $$;
+
+--
+-- Name: FUNCTION set_dead_queue_of_kind(kind text, target text); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.set_dead_queue_of_kind(kind text, target text) IS 'Forwards what becomes a dead letter of a kind from now on, whichever queue it is in, to the target queue, as set_dead_queue() does, which it goes before. A task that was forwarded already
+goes by its queue alone. null: no more. Anyone who may write dead_queues may call it. Locks that row. Errors: 22023, 55P03.';
 
 --
 -- Name: settle_cancelled(uuid, bigint[], bigint[], text[], boolean); Type: FUNCTION; Schema: millrace; Owner: -
@@ -5127,25 +5182,25 @@ END $$;
 COMMENT ON FUNCTION millrace.with_defaults(kind text, INOUT queue text, INOUT priority integer, INOUT max_attempts integer, INOUT backoff jsonb, INOUT timeout interval) IS 'Private. These options, and for null what the kind declares (kinds), or else the general default. enqueue() and add_task() have it written out. Locks nothing.';
 
 --
--- Name: with_error(jsonb, integer, uuid, text); Type: FUNCTION; Schema: millrace; Owner: -
+-- Name: with_error(jsonb, integer, uuid, text, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 --
 
-CREATE FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) RETURNS jsonb
+CREATE FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text, note boolean DEFAULT false) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
   -- A note that repeats the last one (the same attempt, given back again and again) takes its place.
-  SELECT CASE WHEN errors->-1->>'message' = left(message, 4096) AND (errors->-1->>'attempt')::integer = attempt THEN errors - -1
+  SELECT CASE WHEN note AND errors->-1->>'message' = left(message, 4096) AND (errors->-1->>'attempt')::integer = attempt THEN errors - -1
               WHEN jsonb_array_length(errors) >= 10 THEN errors - 0
               ELSE coalesce(errors, '[]') END
          || jsonb_build_object('attempt', attempt, 'at', clock(), 'worker', worker, 'message', left(message, 4096))
 $$;
 
 --
--- Name: FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text); Type: COMMENT; Schema: millrace; Owner: -
+-- Name: FUNCTION with_error(errors jsonb, attempt integer, worker uuid, message text, note boolean); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; an entry that only repeats the last one replaces it.';
+COMMENT ON FUNCTION millrace.with_error(errors jsonb, attempt integer, worker uuid, message text, note boolean) IS 'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; a note that only repeats the last entry replaces it.';
 
 --
 -- Name: without(bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
@@ -5306,9 +5361,12 @@ COMMENT ON VIEW millrace.dead_letters IS 'Failed tasks: out of attempts, or fail
 --
 
 CREATE TABLE millrace.dead_queues (
-    queue text NOT NULL,
+    queue text,
+    kind text,
     target text NOT NULL,
     CONSTRAINT dead_queues_check CHECK (((target <> ''::text) AND (target <> queue))),
+    CONSTRAINT dead_queues_check1 CHECK ((num_nonnulls(queue, kind) = 1)),
+    CONSTRAINT dead_queues_kind_check CHECK ((kind <> ''::text)),
     CONSTRAINT dead_queues_queue_check CHECK ((queue <> ''::text))
 );
 
@@ -5316,7 +5374,7 @@ CREATE TABLE millrace.dead_queues (
 -- Name: TABLE dead_queues; Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON TABLE millrace.dead_queues IS 'Where the dead letters of a queue are forwarded to, as new tasks. Change it with set_dead_queue().';
+COMMENT ON TABLE millrace.dead_queues IS 'Where the dead letters of a queue, or of a kind, are forwarded to, as new tasks. Change it with set_dead_queue() and set_dead_queue_of_kind().';
 
 --
 -- Name: expiries; Type: TABLE; Schema: millrace; Owner: -
@@ -5845,11 +5903,18 @@ ALTER TABLE ONLY millrace.cancel_requests
     ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (task);
 
 --
--- Name: dead_queues dead_queues_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+-- Name: dead_queues dead_queues_kind_key; Type: CONSTRAINT; Schema: millrace; Owner: -
 --
 
 ALTER TABLE ONLY millrace.dead_queues
-    ADD CONSTRAINT dead_queues_pkey PRIMARY KEY (queue);
+    ADD CONSTRAINT dead_queues_kind_key UNIQUE (kind);
+
+--
+-- Name: dead_queues dead_queues_queue_key; Type: CONSTRAINT; Schema: millrace; Owner: -
+--
+
+ALTER TABLE ONLY millrace.dead_queues
+    ADD CONSTRAINT dead_queues_queue_key UNIQUE (queue);
 
 --
 -- Name: expiries expiries_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
