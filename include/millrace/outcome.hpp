@@ -49,7 +49,12 @@ template <class Error>
   if constexpr (std::is_convertible_v<const Error&, std::string_view>) {
     return std::string(std::string_view(error));
   } else if constexpr (requires { error.what(); }) {
-    return std::string(error.what());
+    if constexpr (std::is_convertible_v<decltype(error.what()), const char*>) {
+      const char* const what = error.what();
+      return what != nullptr ? what : "an exception without a message";
+    } else {
+      return std::string(error.what());
+    }
   } else {
     static_assert(
         requires { error.message(); }, "an error must be a text, or have what() or message()");
@@ -103,5 +108,12 @@ class Outcome {
  private:
   State state_;
 };
+
+namespace detail {
+template <class Returned>
+inline constexpr bool is_outcome = false;
+template <class R>
+inline constexpr bool is_outcome<Outcome<R>> = true;
+}  // namespace detail
 
 }  // namespace millrace

@@ -183,9 +183,9 @@ class Task {
             static_assert(std::is_void_v<Result>, "this task has a result: the handler must return it");
             call();
             return std::string{};
-          } else if constexpr (requires(Returned r) { std::move(r).state(); }) {
+          } else if constexpr (detail::is_outcome<Returned>) {
             return std::move(call()).map(text);
-          } else if constexpr (requires(Returned r) { r.has_value(), r.error(); }) {
+          } else if constexpr (!std::is_convertible_v<Returned, Result> && requires(Returned r) { r.has_value(), r.error(); }) {
             // A type like std::expected.
             auto returned = call();
             if (!returned.has_value()) return err(returned.error());

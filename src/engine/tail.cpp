@@ -221,8 +221,9 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
                   .max_attempts = static_cast<int>(rows.integer(row, 6)),
                   .correlation = rows.maybe_text(row, 14)};
   // The last error is that of an earlier attempt unless it was written after the last start.
-  std::optional<Time> failed_at = rows.time(row, 11);
-  if (!started || (failed_at && *failed_at < *started)) failed_at.reset();
+  const std::optional<Time> last_error = rows.time(row, 11);
+  const bool of_this_run = started && last_error && *last_error >= *started;
+  const std::optional<Time> failed_at = of_this_run ? last_error : std::nullopt;
   const bool ran = base.attempt > 0 && started && (status == Status::running || is_over(status) || failed_at);
   std::vector<Transition> steps;
 

@@ -97,7 +97,11 @@ void Announcer::add(std::vector<Announcement> announcements, spdlog::logger& log
 
 void Announcer::tell(Announcement& announcement, spdlog::logger& log) const {
   TaskEvent& event = announcement.event;
-  read_about(announcement.about, event);
+  try {
+    read_about(announcement.about, event);
+  } catch (const std::exception& e) {
+    log.error("what was said about task {} ({}) cannot be read for listeners: {}", event.id.value, event.kind, e.what());
+  }
   for (const Listener& listener : listeners_.at(static_cast<std::size_t>(event.event))) {
     try {
       listener(event);

@@ -15,16 +15,18 @@ constexpr std::size_t bytes_max = 4'194'304;
 
 }  // namespace
 
-Board::Report& Board::report_of(const Claimed& task) {
+Board::Report* Board::report_of(const Claimed& task) {
   const auto [found, fresh] = reports_.try_emplace(task.id().value);
   Report& report = found->second;
+  // A run that was left behind speaks while the next one does.
+  if (!fresh && report.lease.value > task.batch->lease.value) return nullptr;
   if (fresh || report.lease.value < task.batch->lease.value) {
     // What an earlier run of it said under a lease that was lost would be refused.
     for (const Line& line : report.lines) bytes_ -= line.text.size();
     report = Report{.lease = task.batch->lease, .attempt = task.attempt()};
   }
   empty_ = false;
-  return report;
+  return &report;
 }
 
 void Board::trim(Report& report) {
@@ -37,7 +39,7 @@ void Board::trim(Report& report) {
 void Board::progress(const Claimed& task, std::int64_t done, std::int64_t total, std::string_view note) {
   Said said{done, total, base::storable(note, limits::progress_note_characters_max)};
   const std::lock_guard lock(mutex_);
-  report_of(task).said = std::move(said);
+  if (Report* const report = report_of(task)) report->said = std::move(said);
 }
 
 void Board::log(const Claimed& task, std::string_view text) {
@@ -49,11 +51,12 @@ void Board::log(const Claimed& task, std::string_view text) {
     if (line.empty()) continue;
     Line kept{Clock::now(), base::storable(line, limits::log_line_characters_max)};
     const std::lock_guard lock(mutex_);
-    Report& report = report_of(task);
+    Report* const report = report_of(task);
+    if (report == nullptr) return;
     bytes_ += kept.text.size();
-    report.lines.push_back(std::move(kept));
-    ++report.count;
-    trim(report);
+    report->lines.push_back(std::move(kept));
+    ++report->count;
+    trim(*report);
   }
 }
 

@@ -53,7 +53,8 @@ class Board {
   void await_recorded(TaskId task, Clock::time_point until, const std::function<void()>& nudge);
 
  private:
-  Report& report_of(const Claimed& task);
+  /// The report to add to; none if a later run of the task has one.
+  Report* report_of(const Claimed& task);
   void trim(Report& report);
 
   std::mutex mutex_;

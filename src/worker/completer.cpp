@@ -36,6 +36,13 @@ std::string array_of(const std::vector<LeaseId>& leases) {
   return std::move(text).take();
 }
 
+// What ails the database or the way to it, and will pass or be mended: a full disk, a failover that has made it read-only, somebody's
+// cancel, a missing privilege. What was done is done, and is recorded then. Anything else speaks of the settlement itself.
+bool is_passing(const DatabaseError& e) {
+  static constexpr std::string_view classes[] = {"08", "25", "28", "40", "42", "53", "55", "57", "58", "XX"};
+  return std::any_of(std::begin(classes), std::end(classes), [&](std::string_view one) { return e.sqlstate().starts_with(one); });
+}
+
 bool is_contention(const DatabaseError& e) { return e.sqlstate() == "55P03" || e.sqlstate() == "40P01" || e.sqlstate() == "40001"; }
 
 }  // namespace
@@ -93,7 +100,10 @@ void Completer::flush(std::vector<Settlement> batch) {
 
 void Completer::settle(std::vector<Settlement>& part) {
   bool careful = false;
-  for (int failures = 0; Clock::now() < give_up_;) {
+  for (int failures = 0;;) {
+    // The worker may be told to stop while this is at it.
+    if (state_.outbox.closed() && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + patience_at_end;
+    if (Clock::now() >= give_up_) break;
     try {
       base::fault_point("before-settle");
       const auto exceptions = send(part, careful);
@@ -108,11 +118,10 @@ void Completer::settle(std::vector<Settlement>& part) {
         careful = true;
         continue;
       }
-      if (part.size() == 1 && part[0].kind == Settlement::Kind::fail) {
-        state_.back_off(failures++, "completer", e);
-        continue;
-      }
-      break;
+      if (!is_passing(e)) break;
+      state_.back_off(failures++, "completer", e);
+    } catch (const SchemaError& e) {
+      state_.back_off(failures++, "completer", e);
     } catch (const Error&) {
       break;
     }
@@ -132,11 +141,18 @@ void Completer::settle(std::vector<Settlement>& part) {
   }
   Settlement& one = part[0];
   state_.log->error("task {}: its settlement was refused by the database", one.id().value);
-  if (one.kind != Settlement::Kind::fail) {
-    one.kind = Settlement::Kind::fail;
-    one.text = "the database refused the result";
-    settle(part);
+  // Unsettled it would run for ever, under a worker that lives. So ever simpler settlements are tried, down to one that is all our own.
+  const bool plain = one.kind == Settlement::Kind::fail && !one.delay;
+  if (plain && one.final) {
+    state_.log->critical("task {}: not even a failure could be recorded; it stays with this worker until that ends", one.id().value);
+    return;
   }
+  if (one.kind != Settlement::Kind::fail || plain)
+    one.text = plain ? "the database refused the failure" : "the database refused the result";
+  one.kind = Settlement::Kind::fail;
+  one.delay.reset();
+  one.final = plain;
+  settle(part);
 }
 
 std::vector<Completer::Exception> Completer::send(const std::vector<Settlement>& part, bool careful) {
@@ -250,6 +266,10 @@ std::vector<Completer::Exception> Completer::send_releases(const std::vector<Set
 void Completer::conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions) {
   std::unordered_map<std::int64_t, bool> held;
   for (const Exception& one : exceptions) held.emplace(one.id, one.held);
+  std::unordered_map<std::int64_t, int> times;
+  if (!held.empty()) {
+    for (const Settlement& one : part) ++times[one.id().value];
+  }
   Tally::Lines lines;
   std::int64_t released = 0;
   std::int64_t lost = 0;
@@ -259,6 +279,12 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
   for (const Settlement& one : part) {
     if (!held.empty()) {
       if (const auto found = held.find(one.id().value); found != held.end()) {
+        if (times[one.id().value] > 1) {
+          // Claimed anew by this worker while its old lease's settlement waited here: the answer does not say which of them it means.
+          std::vector<Settlement> single{one};
+          settle(single);
+          continue;
+        }
         if (found->second) {
           held_.push_back(one);
           continue;

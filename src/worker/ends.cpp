@@ -11,19 +11,23 @@ using Kind = Settlement::Kind;
 // What the rows say of those whose end no answer told.
 Answers look_again(State& state, const std::vector<const Settlement*>& ends, const Answers& recorded,
                    const std::function<postgres::Connection&()>& connection) {
-  postgres::ArrayText ids;
+  postgres::ArrayText ids, leases;
   bool any = false;
   for (const Settlement* one : ends) {
     const bool cancelled_maybe = one->kind == Kind::release && state.announcer.wants(Event::cancelled);
     const bool unanswered = one->kind == Kind::fail && recorded.count(one->id().value) == 0;
     if (!cancelled_maybe && !unanswered) continue;
     ids.integer(one->id().value);
+    leases.integer(one->batch->lease.value);
     any = true;
   }
   Answers answers;
   if (!any) return answers;
-  const auto rows = connection().run(fmt::format("SELECT id, status, run_at FROM {}.tasks WHERE id = ANY ($1::bigint[])", state.schema),
-                                     postgres::Params().text(std::move(ids).take()));
+  // Under another lease the row speaks of another run.
+  const auto rows = connection().run(fmt::format("SELECT t.id, t.status, t.run_at FROM unnest($1::bigint[], $2::bigint[]) AS u (id, lease)"
+                                                 " JOIN {}.tasks t ON t.id = u.id AND t.lease = u.lease",
+                                                 state.schema),
+                                     postgres::Params().text(std::move(ids).take()).text(std::move(leases).take()));
   for (int row = 0; row < rows.size(); ++row)
     answers.emplace(rows.integer(row, 0), Recorded{.status = std::string(rows.text(row, 1)), .run_at = rows.time(row, 2)});
   return answers;

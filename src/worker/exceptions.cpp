@@ -7,7 +7,7 @@ std::string said_by(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const std::exception& e) {
-    return e.what();
+    return text_of(e);
   } catch (...) {
     return "the handler threw something that is no std::exception";
   }

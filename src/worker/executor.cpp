@@ -100,11 +100,14 @@ std::string why_stopped(StopCause cause, std::optional<Milliseconds> timeout) {
   return {};
 }
 
+// As long as a task may be delayed at all.
+Milliseconds possible(Milliseconds delay) { return std::clamp<Milliseconds>(delay, Milliseconds{0}, limits::delay_max); }
+
 // Fills in how the handler's word, kept or thrown, settles the task.
 void settle_as(Settlement& settlement, const Retry& retry) {
   settlement.kind = Settlement::Kind::fail;
   settlement.text = retry.reason;
-  settlement.delay = std::max(retry.delay, Milliseconds{0});
+  settlement.delay = possible(retry.delay);
 }
 void settle_as(Settlement& settlement, const Fail& fail) {
   settlement.kind = Settlement::Kind::fail;
@@ -113,7 +116,7 @@ void settle_as(Settlement& settlement, const Fail& fail) {
 }
 void settle_as(Settlement& settlement, const Snooze& snooze) {
   settlement.kind = Settlement::Kind::release;
-  settlement.delay = std::max(snooze.delay, Milliseconds{0});
+  settlement.delay = possible(snooze.delay);
 }
 void settle_as(Settlement& settlement, const Cancel& cancel) {
   settlement.kind = Settlement::Kind::cancel;
@@ -151,7 +154,7 @@ void call(const RawHandler& handler, Context& context, Settlement& settlement) {
   } catch (const Err& err) {
     settle_as(settlement, err);
   } catch (const std::exception& e) {
-    settle_as(settlement, std::string(e.what()));
+    settle_as(settlement, text_of(e));
   } catch (...) {
     settle_as(settlement, std::string("the handler threw something that is no std::exception"));
   }
@@ -167,9 +170,9 @@ void end_transaction(HandlerSession& session, const Claimed& task, Settlement& s
   } catch (const OutcomeUnknown& e) {
     // Recorded as a failed attempt: that reads the row under its fence before anything else, and if the commit did take
     // place, it finds the task settled under this lease and changes nothing.
-    settle_as(settlement, fmt::format("the connection broke while the handler's transaction was committed: {}", e.what()));
+    settle_as(settlement, fmt::format("the connection broke while the handler's transaction was committed: {}", text_of(e)));
   } catch (const std::exception& e) {
-    settle_as(settlement, fmt::format("the handler's transaction was not committed: {}", e.what()));
+    settle_as(settlement, fmt::format("the handler's transaction was not committed: {}", text_of(e)));
   }
 }
 
@@ -205,8 +208,8 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
   end_transaction(session, task, settlement);
   base::fault_point("after-handler");
   const Slot::End end = slot.end();
-  state.wishes.take(task.id());
   if (end.abandoned) return;
+  state.wishes.take(task.id());  // not before: it may be meant for the attempt that runs in this one's place
   if (settlement.kind == Settlement::Kind::fail && end.cause != StopCause::none && !settlement.final) {
     if (end.cause == StopCause::shutdown) {
       // It stopped because we asked it to: not its fault, so not counted.
@@ -226,12 +229,15 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
 
 void leave_behind(State& state, Serving& serving, const Claimed& task) {
   state.tally.straggled();
-  serving.lane.forget_run();
   Settlement settlement{.batch = task.batch, .row = task.row};
   settle_as(settlement, fmt::format("{} and did not stop within {} ms; its thread was left behind",
                                     why_stopped(StopCause::timeout, task.timeout()), state.options.timeout_grace.count()));
   state.log->error("task {} ({}) {}", task.id().value, task.kind(), settlement.text);
+  settlement.ran =
+      state.announcer.wanted() ? std::optional(task.timeout().value_or(Milliseconds{}) + state.options.timeout_grace) : std::nullopt;
   state.outbox.add(std::move(settlement));
+  // Last: with it the lane may be idle, and the outbox closed.
+  serving.lane.forget_run();
 }
 
 void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) {
@@ -244,7 +250,16 @@ void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) 
       state->ledger.settled(task->batch->lease);
       state->tally.lost(1);
     } else {
-      run_task(*state, serving, slot, session, *task);
+      try {
+        run_task(*state, serving, slot, session, *task);
+      } catch (...) {
+        // Not what the handler threw, but what became of telling it: no memory for the message, for one.
+        session.roll_back();
+        if (!slot.end().abandoned) {
+          state->log->error("task {}: its end could not be told", task->id().value);
+          state->outbox.add({.kind = Settlement::Kind::fail, .batch = task->batch, .row = task->row});
+        }
+      }
       if (slot.abandoned()) return;  // another thread is in its place
     }
     took = Clock::now() - begin;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <system_error>
 
 namespace millrace::worker {
 namespace {
@@ -176,6 +177,7 @@ void Heart::fire_schedules() {
 
 // Prefetched for handlers that were quick then and are slow now: another worker may be free for them.
 void Heart::give_back_stale() {
+  const std::lock_guard lock(state_.giving_back);
   for (const auto& serving : state_.queues) {
     for (const Claimed& task : serving->lane.withdraw(Clock::now() - 2s)) {
       state_.outbox.add({.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row});
@@ -187,16 +189,21 @@ Clock::time_point Heart::watch_deadlines() {
   auto next = Clock::time_point::max();
   const auto now = Clock::now();
   for (const auto& serving : state_.queues) {
-    int left = 0;
     serving->slots.each([&](Slot& slot) {
       if (const auto task = slot.overrun(now)) {
         leave_behind(state_, *serving, *task);
-        ++left;
+        ++serving->missing;
       } else if (const auto again = slot.check_deadline(now, state_.options.timeout_grace)) {
         next = std::min(next, *again);
       }
     });
-    for (; left > 0; --left) state_.replace_executor(*serving);
+    try {
+      for (; serving->missing > 0; --serving->missing) state_.replace_executor(*serving);
+    } catch (const std::system_error& e) {
+      state_.log->error("queue {} has {} threads less: no other can be started ({}); trying again", serving->lane.queue(), serving->missing,
+                        e.what());
+      next = std::min(next, now + 1s);
+    }
   }
   return next;
 }

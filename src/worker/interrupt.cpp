@@ -46,17 +46,30 @@ void look_for_cancellations(State& state, postgres::Connection& link) {
   cancel_runs(state, tasks);
 }
 
+namespace {
+// What a thread that was left behind holds in the database, it would hold for ever. Behind a pooler a session is nobody's.
+void end_session(const State& state, postgres::Connection& link, int pid) {
+  link.run(fmt::format("SELECT pg_terminate_backend(a.pid) FROM {}.worker_sessions s JOIN pg_stat_activity a"
+                       " ON a.pid = s.pid AND a.backend_start = s.backend_start WHERE s.worker = $1 AND s.pid = $2",
+                       state.schema),
+           postgres::Params().text(state.id).integer(pid));
+}
+}  // namespace
+
+void end_left_sessions(State& state, postgres::Connection& link) {
+  if (!state.options.listen) return;
+  for (const auto& serving : state.queues) {
+    serving->slots.each([&](Slot& slot) { slot.end_left_session([&](int pid) { end_session(state, link, pid); }); });
+  }
+}
+
 Clock::time_point interrupt_stopped(State& state, postgres::Connection& link) {
   auto next = Clock::time_point::max();
   for (const auto& serving : state.queues) {
     serving->slots.each([&](Slot& slot) {
       const auto again = slot.interrupt_session(Clock::now(), [&](int pid, bool left) {
-        // What a thread that was left behind holds in the database, it would hold for ever. Behind a pooler a session is nobody's.
         if (left && state.options.listen)
-          link.run(fmt::format("SELECT pg_terminate_backend(a.pid) FROM {}.worker_sessions s JOIN pg_stat_activity a"
-                               " ON a.pid = s.pid AND a.backend_start = s.backend_start WHERE s.worker = $1 AND s.pid = $2",
-                               state.schema),
-                   postgres::Params().text(state.id).integer(pid));
+          end_session(state, link, pid);
         else
           link.run("SELECT pg_cancel_backend($1::integer)", postgres::Params().integer(pid));
       });

@@ -37,5 +37,7 @@ void look_for_cancellations(State& state, postgres::Connection& link);
 /// while such a session stays open: between two statements there was nothing to cancel. Sessions of runs that were left behind
 /// are ended instead. Returns when to come back.
 Clock::time_point interrupt_stopped(State& state, postgres::Connection& link);
+/// Ends, through `link`, the open sessions of runs that were left behind: the worker is about to leave.
+void end_left_sessions(State& state, postgres::Connection& link);
 
 }  // namespace millrace::worker

@@ -56,6 +56,13 @@ class Slot {
     return interrupt_at_;
   }
 
+  /// Calls `end` with the process id of the session that a run which was left behind has open, if it has.
+  template <class End>
+  void end_left_session(const End& end) {
+    const std::lock_guard lock(session_mutex_);
+    if (left_ && session_open_) end(session_pid_);
+  }
+
   /// If a run is under way, takes its settlement upon the caller: what the handler says later is dropped.
   [[nodiscard]] std::optional<Claimed> abandon();
   /// Whether a run was abandoned and its thread still is in the handler.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Serving {
   Lane lane;
   Slots slots{};
   std::atomic<bool> suspects{false};  ///< Suspects wait in this queue: see docs/liveness.md.
+  int missing = 0;                    ///< The heart's: threads that were left behind and not replaced yet.
 };
 
 /// A kind that the program handles; its aliases lead to the same one.
@@ -80,8 +82,10 @@ struct State {
   std::atomic<bool> paused_here{false}, paused_there{false};  ///< By the program; by somebody from outside.
   std::atomic<bool> stop_wished{false};
   std::function<void()> on_stop_wish{[] {}};
-  std::function<void(Serving&)> replace_executor{[](Serving&) {}};  ///< For the heart: its thread was left behind, so start another.
-  std::atomic<bool> orders_changed{false};                          ///< The heart is to look what is asked of the worker.
+  /// For the heart: a thread of this queue was left behind, so start another. May throw std::system_error.
+  std::function<void(Serving&)> replace_executor{[](Serving&) {}};
+  std::mutex giving_back{};                 ///< Held while tasks are in nobody's hands, from a lane to the outbox.
+  std::atomic<bool> orders_changed{false};  ///< The heart is to look what is asked of the worker.
   [[nodiscard]] bool paused() const noexcept { return paused_here || paused_there; }
   std::atomic<bool> beating{true};
   std::atomic<bool> listening{true};

@@ -7,6 +7,7 @@
 #include "worker/completer.hpp"
 #include "worker/executor.hpp"
 #include "worker/heart.hpp"
+#include "worker/interrupt.hpp"
 #include "worker/kinds.hpp"
 #include "worker/listener.hpp"
 #include "worker/preflight.hpp"
@@ -60,6 +61,7 @@ struct Worker::Impl {
   std::shared_ptr<State> state;
   std::mutex lifecycle;
   bool started = false;
+  bool over = false;
   std::atomic<bool> hurry{false};  // a second signal: no more grace
   int stop_fd;
   std::thread claimer, completer, heart, listener, announcer;
@@ -71,6 +73,12 @@ struct Worker::Impl {
 };
 
 void Worker::Impl::start_executor(worker::Serving& serving) {
+  // Threads that were left behind and have come back.
+  std::erase_if(executors, [](Executor& one) {
+    const bool back = one.slot->abandoned() && !one.slot->left_behind();
+    if (back) one.thread.join();
+    return back;
+  });
   worker::Slot& slot = serving.slots.add();
   executors.push_back({&slot, std::thread([shared = state, queue = &serving, own = &slot] { worker::execute(shared, *queue, *own); })});
 }
@@ -78,6 +86,7 @@ void Worker::Impl::start_executor(worker::Serving& serving) {
 void Worker::Impl::start() {
   const std::lock_guard lock(lifecycle);
   if (started) throw StateError("the worker was started already");
+  if (over) throw StateError("a worker starts once; make another one");
   auto link = std::make_unique<postgres::Connection>(postgres::Dial{.url = state->options.database,
                                                                     .application = "millrace worker claimer",
                                                                     .schema = state->options.schema,
@@ -130,9 +139,9 @@ void Worker::Impl::release_running() {
     serving->slots.each([&](worker::Slot& slot) {
       if (const auto task = slot.abandon()) {
         state->tally.straggled();
-        serving->lane.forget_run();
         state->log->error("task {} did not stop when asked; it is released and its thread left behind", task->id().value);
         state->outbox.add({.kind = Settlement::Kind::release, .batch = task->batch, .row = task->row});
+        serving->lane.forget_run();
       }
     });
   }
@@ -164,6 +173,7 @@ bool Worker::Impl::end_announcer() {
 void Worker::Impl::say_goodbye() {
   try {
     const auto link = state->connect("goodbye");
+    worker::end_left_sessions(*state, *link);
     link->run(fmt::format("SELECT {}.deregister_worker($1)", state->schema), postgres::Params().text(state->id));
   } catch (const Error& e) {
     state->log->warn("the worker could not say goodbye and will be rescued: {}", e.what());
@@ -174,29 +184,36 @@ bool Worker::Impl::stop() {
   const std::lock_guard lock(lifecycle);
   if (!started) return true;
   started = false;
+  over = true;
   state->log->info("worker {} stops: no more claims", state->options.name);
   state->claiming = false;
   state->orders_changed = true;
   state->heart_bell.ring();
   state->claimer_bell.ring();
-  claimer.join();
+  if (claimer.joinable()) claimer.join();
   release_unstarted();
-  bool ended = wait_until_ended(Clock::now() + state->options.grace);
-  if (!ended) {
+  bool idle = wait_until_ended(Clock::now() + state->options.grace);
+  if (!idle) {
     state->log->warn("worker {}: grace is over; asking what still runs to stop", state->options.name);
     hurry = false;
     for (const auto& serving : state->queues) {
       serving->slots.each([](worker::Slot& slot) { slot.stop(StopCause::shutdown); });
     }
     state->heart_bell.ring();
-    ended = wait_until_ended(Clock::now() + state->options.stop_patience);
+    idle = wait_until_ended(Clock::now() + state->options.stop_patience);
   }
-  if (!ended) release_running();
+  // Until nothing runs: a thread may be between two states here, about to begin a run, or to settle one that has ended.
+  while (!idle) {
+    release_running();
+    idle = state->idle();
+    if (!idle) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  { const std::lock_guard given_back(state->giving_back); }
   state->outbox.close();
-  completer.join();
+  if (completer.joinable()) completer.join();
   state->beating = false;
   state->heart_bell.ring();
-  heart.join();
+  if (heart.joinable()) heart.join();
   state->listening = false;
   if (listener.joinable()) {
     ::eventfd_write(state->listener_fd, 1);

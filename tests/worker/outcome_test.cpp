@@ -204,3 +204,37 @@ TEST_CASE("rules say nothing about a run that was asked to stop") {
   REQUIRE(house.reaches(id, Status::failed));
   CHECK(house.client.get(id)->attempt == 2);
 }
+
+TEST_CASE("a delay beyond what a task may have is as long as that") {
+  House house;
+  Worker worker(house.options());
+  worker.handle_raw("retry", [](Context&) -> Outcome<std::string> { return retry_in(Milliseconds::max()); });
+  worker.handle_raw("snooze", [](Context&) -> Outcome<std::string> { return snooze(Milliseconds::max()); });
+  worker.handle_raw("back", [](Context&) -> Outcome<std::string> { return retry_in(Milliseconds::min()); });
+  worker.start();
+  const auto retried = house.client.enqueue("retry").id;
+  const auto snoozed = house.client.enqueue("snooze").id;
+  const auto back = house.client.enqueue("back", "{}", {.max_attempts = 2}).id;
+  REQUIRE(house.reaches(retried, Status::retrying));
+  REQUIRE(house.reaches(snoozed, Status::scheduled));
+  REQUIRE(house.reaches(back, Status::failed));
+  CHECK(house.client.get(retried)->run_at > house.client.get(retried)->created_at + std::chrono::years(99));
+  CHECK(house.client.get(snoozed)->run_at > house.client.get(snoozed)->created_at + std::chrono::years(99));
+  house.consistent();
+}
+
+TEST_CASE("an exception without a message is an error like any other") {
+  struct Mute : std::exception {
+    [[nodiscard]] const char* what() const noexcept override { return nullptr; }
+  };
+  House house;
+  Worker worker(house.options());
+  worker.handle_raw("mute", [](Context&) -> Outcome<std::string> { throw Mute(); });
+  worker.handle_raw("ruled", [](Context&) -> Outcome<std::string> { throw Mute(); }, {.exceptions = ExceptionRules().give_up_on<Mute>()});
+  worker.start();
+  for (const char* kind : {"mute", "ruled"}) {
+    const auto id = house.client.enqueue(kind, "{}", {.max_attempts = 1}).id;
+    REQUIRE(house.reaches(id, Status::failed));
+    CHECK(last_error(*house.client.get(id)) == "an exception without a message");
+  }
+}

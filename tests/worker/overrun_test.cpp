@@ -119,6 +119,67 @@ TEST_CASE("what a run that was left behind holds in the database is given free, 
   CHECK(house.status(id) == Status::failed);
 }
 
+TEST_CASE("what a run that was left behind reports is not taken for its successor's") {
+  House house;
+  std::latch speak(1), go_on(1);
+  std::atomic<bool> spoke{false};
+  Worker worker(house.options());
+  worker.handle_raw("reports", [&](Context& context) -> Outcome<std::string> {
+    if (context.attempt() == 1) {
+      speak.wait();
+      context.progress(1, 100, "zombie");
+      context.log("zombie");
+      spoke = true;
+      return std::string();
+    }
+    context.progress(50, 100, "alive");
+    go_on.wait();
+    return std::string();
+  });
+  worker.start();
+  const auto id = house.client.enqueue("reports", "{}", {.backoff = fixed(1ms), .timeout = 50ms}).id;
+  // The second attempt obeys its timeout no better: only what is said counts here.
+  REQUIRE(eventually([&] {
+    const auto said = house.client.progress(id);
+    return said && said->note == "alive";
+  }));
+  speak.count_down();
+  REQUIRE(eventually([&] { return spoke.load(); }));
+  go_on.count_down();
+  CHECK(eventually([&] { return worker.stop(); }));
+  CHECK(house.client.progress(id)->note == "alive");
+  CHECK(house.client.logs(id).empty());
+}
+
+TEST_CASE("stop() frees what a stuck handler has locked in the database") {
+  House house;
+  house.schema.connection().run("CREATE TABLE " + house.schema.quoted() + ".accounts AS SELECT 1 AS id, 0 AS balance");
+  auto options = house.options();
+  options.grace = 50ms;
+  Stubborn stubborn;
+  stubborn.before([&](Context& context) {
+    context.transaction().exec("UPDATE " + house.schema.quoted() + ".accounts SET balance = 100 WHERE id = 1");
+  });
+  Worker worker(options);
+  worker.handle_raw("stubborn", [&, wait = stubborn.handler()](Context& context) { return wait(context); });
+  worker.start();
+  const auto id = house.client.enqueue("stubborn").id;
+  // It has its lock before the worker is stopped.
+  REQUIRE(eventually([&] {
+    return house.schema.number(
+               "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'accounts' AND l.mode = "
+               "'RowExclusiveLock' AND c.relnamespace = '" +
+               house.schema.name() + "'::regnamespace") == 1;
+  }));
+  CHECK_FALSE(worker.stop());
+  house.schema.connection().run("SET statement_timeout = '10s'");
+  house.schema.connection().run("UPDATE " + house.schema.quoted() + ".accounts SET balance = balance + 1 WHERE id = 1");
+  stubborn.let_go();
+  CHECK(eventually([&] { return stubborn.left() == 1; }));
+  CHECK(house.schema.value("SELECT balance FROM accounts") == "1");
+  CHECK(house.status(id) == Status::pending);
+}
+
 TEST_CASE("stop() leaves the process when a handler cannot be ended, after all is recorded") {
   House house;
   const auto run = dev::run_program({.argv = {STUCK_PROGRAM, house.schema.url(), house.schema.name()}});

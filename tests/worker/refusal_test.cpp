@@ -1,0 +1,120 @@
+// Settlements that the database refuses: for now, or for good.
+#include "worker/house.hpp"
+
+#include <fmt/format.h>
+
+#include <latch>
+
+using namespace millrace;
+using namespace millrace::test;
+
+namespace {
+
+// A trigger that refuses to end tasks in some ways with an error of this code, as long as it is switched on.
+void refuse(House& house, const std::string& ways, const std::string& code) {
+  auto& link = house.schema.connection();
+  const std::string& schema = house.schema.quoted();
+  link.run(fmt::format("CREATE TABLE {}.refusals AS SELECT true AS active", schema));
+  link.run(fmt::format(R"(CREATE FUNCTION {0}.refuse_end() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF NEW.status::text = ANY ('{{{1}}}') AND (SELECT r.active FROM {0}.refusals r) THEN
+        RAISE EXCEPTION USING ERRCODE = '{2}', MESSAGE = 'refused by the test';
+      END IF;
+      RETURN NEW;
+    END $$)",
+                       schema, ways, code));
+  link.run(fmt::format("CREATE TRIGGER refuse_end BEFORE UPDATE ON {0}.tasks FOR EACH ROW EXECUTE FUNCTION {0}.refuse_end()", schema));
+}
+
+void allow(House& house) { house.schema.connection().run(fmt::format("UPDATE {}.refusals SET active = false", house.schema.quoted())); }
+
+// Tells when something was logged that has this in it.
+class Ear : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit Ear(std::string what) : what_(std::move(what)) {}
+  [[nodiscard]] bool heard() const { return heard_; }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (std::string_view(message.payload.data(), message.payload.size()).find(what_) != std::string_view::npos) heard_ = true;
+  }
+  void flush_() override {}
+
+ private:
+  std::string what_;
+  std::atomic<bool> heard_{false};
+};
+
+}  // namespace
+
+TEST_CASE("while the database is read-only, full or interrupted, what was done waits to be recorded, and is not done again") {
+  for (const char* code : {"25006", "53100", "57014", "42501"}) {
+    CAPTURE(code);
+    House house;
+    refuse(house, "completed", code);
+    std::atomic<int> runs{0};
+    const auto ear = std::make_shared<Ear>("refused by the test");
+    auto options = house.options();
+    options.logger = std::make_shared<spdlog::logger>("test", ear);
+    Worker worker(options);
+    worker.handle_raw("work", [&](Context&) -> Outcome<std::string> { return std::to_string(++runs); });
+    worker.start();
+    const auto ids = house.client.enqueue_many("work", std::vector<std::string>(3, "{}"));
+    REQUIRE(eventually([&] { return ear->heard(); }));
+    CHECK(house.status(ids[0]) == Status::running);
+    allow(house);
+    for (const TaskId id : ids) {
+      REQUIRE(house.reaches(id, Status::completed));
+      CHECK(house.client.get(id)->attempt == 1);
+    }
+    CHECK(runs == 3);
+    worker.stop();
+    house.consistent();
+  }
+}
+
+TEST_CASE("a result that is refused for good is a failed attempt, and a failure that is refused a plain one") {
+  House house;
+  SUBCASE("the completion") { refuse(house, "completed", "P0001"); }
+  SUBCASE("the completion and the retry") { refuse(house, "completed,retrying", "P0001"); }
+  Worker worker(house.options());
+  worker.handle_raw("work", [](Context&) -> Outcome<std::string> { return std::string("1"); });
+  worker.handle_raw("other", [](Context&) -> Outcome<std::string> { return snooze(1ms); });
+  worker.start();
+  const auto id = house.client.enqueue("work", "{}", {.max_attempts = 2, .backoff = fixed(1ms)}).id;
+  REQUIRE(house.reaches(id, Status::failed));
+  CHECK(house.client.get(id)->errors.back().message.starts_with("the database refused the "));
+  worker.stop();
+  house.consistent();
+}
+
+TEST_CASE("stop() comes back although nothing can be recorded, and what was not is rescued") {
+  House house;
+  std::latch entered(1), leave(1);
+  auto options = house.options();
+  options.grace = 500ms;
+  auto worker = std::make_unique<Worker>(options);
+  worker->handle_raw("work", [&](Context&) -> Outcome<std::string> {
+    entered.count_down();
+    leave.wait();
+    return std::string();
+  });
+  worker->start();
+  const auto id = house.client.enqueue("work").id;
+  entered.wait();
+  const std::string away = house.schema.name() + "_away";
+  house.schema.connection().run(fmt::format(R"(ALTER SCHEMA {} RENAME TO "{}")", house.schema.quoted(), away));
+  leave.count_down();
+  const auto before = std::chrono::steady_clock::now();
+  CHECK(worker->stop());
+  CHECK(std::chrono::steady_clock::now() - before < 60s);
+  house.schema.connection().run(fmt::format(R"(ALTER SCHEMA "{}" RENAME TO {})", away, house.schema.quoted()));
+  CHECK(house.status(id) == Status::running);
+  CHECK_THROWS_AS(worker->start(), StateError);
+  Worker other(house.options());
+  other.handle_raw("work", nothing);
+  other.start();
+  CHECK(house.reaches(id, Status::completed));
+  other.stop();
+  house.consistent();
+}
