@@ -222,9 +222,9 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
                   .correlation = rows.maybe_text(row, 14)};
   // The last error is that of an earlier attempt unless it was written after the last start.
   const std::optional<Time> last_error = rows.time(row, 11);
-  const bool of_this_run = started && last_error && *last_error >= *started;
-  const std::optional<Time> failed_at = of_this_run ? last_error : std::nullopt;
-  const bool ran = base.attempt > 0 && started && (status == Status::running || is_over(status) || failed_at);
+  const bool has_failed = started && last_error && *last_error >= *started;
+  const Time failed_at = has_failed ? *last_error : now;
+  const bool ran = base.attempt > 0 && started && (status == Status::running || is_over(status) || has_failed);
   std::vector<Transition> steps;
 
   // A first sight of what was there before is no transition, but for those that its row dates.
@@ -247,18 +247,18 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
     steps.push_back(std::move(step));
   }
   const bool waits = status == Status::pending || status == Status::scheduled || status == Status::retrying;
-  const bool told_as_new = fresh && !was_known && waits && !failed_at;
+  const bool told_as_new = fresh && !was_known && waits && !has_failed;
   const bool told_as_running = status == Status::running && !steps.empty() && steps.back().status == Status::running;
-  if (!told_as_new && !told_as_running && (was_known || !waits || failed_at)) {
+  if (!told_as_new && !told_as_running && (was_known || !waits || has_failed)) {
     Transition step = base;
     step.status = status;
-    step.at = is_over(status) ? finished.value_or(now) : failed_at.value_or(now);
+    step.at = is_over(status) ? finished.value_or(now) : failed_at;
     const bool end_of_run = before.status == Status::running || (!steps.empty() && steps.back().status == Status::running);
     if (ran && (status == Status::cancelled ? end_of_run : status != Status::running)) {
-      if (failed_at || is_over(status))
+      if (has_failed || is_over(status))
         step.duration = std::max(std::chrono::duration_cast<Milliseconds>(step.at - *started), Milliseconds(0));
     }
-    if (failed_at && (status == Status::cancelled ? end_of_run : status != Status::completed)) step.error = rows.text(row, 12);
+    if (has_failed && (status == Status::cancelled ? end_of_run : status != Status::completed)) step.error = rows.text(row, 12);
     if (status == Status::cancelled) step.reason = rows.maybe_text(row, 13);
     if (status == Status::scheduled || status == Status::retrying) step.run_at = run_at;
     steps.push_back(std::move(step));
