@@ -231,3 +231,27 @@ TEST_CASE("workers that declare the same kinds at once do not stand in each othe
   for (auto& thread : threads) thread.join();
   CHECK(good == 8);
 }
+
+TEST_CASE("declaring what is known already waits for nobody and writes nothing") {
+  House house;
+  const std::string declare = R"(SELECT cardinality(register_kinds('[{"kind": "a", "priority": 3, "timeout_ms": 5}, {"kind": "b"}]')))";
+  CHECK(house.schema.number(declare) == 2);
+  const std::string before = house.schema.value("SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ', ') FROM kinds");
+  Session holder(house.schema), worker(house.schema);
+  holder.script("BEGIN");
+  REQUIRE(holder.run("SELECT FROM kinds FOR KEY SHARE").size() == 2);
+  holder.script("ROLLBACK");
+  const std::string locked = house.schema.value("SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ', ') FROM kinds");
+  CHECK(locked != before);  // a lock can be seen there
+  CHECK(house.schema.number(declare) == 0);
+  CHECK(house.schema.value("SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ', ') FROM kinds") == locked);
+  holder.script("BEGIN");
+  REQUIRE(holder.run("SELECT FROM kinds FOR UPDATE").size() == 2);
+  worker.start(declare);
+  CHECK(worker.finish().empty());
+  worker.start(R"(SELECT cardinality(register_kinds('[{"kind": "a", "priority": 4}, {"kind": "b"}]')))");
+  CHECK(worker.blocked(house.schema));
+  holder.script("ROLLBACK");
+  CHECK(worker.finish().empty());
+  CHECK(worker.rows().integer(0, 0) == 1);
+}
