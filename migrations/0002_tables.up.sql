@@ -123,10 +123,12 @@ CREATE TABLE workers (
   started_at timestamptz NOT NULL DEFAULT clock(),
   seen_at    timestamptz NOT NULL DEFAULT clock(),
   wish       text        NOT NULL DEFAULT 'run' CHECK (wish IN ('run', 'pause', 'stop')),
-  state      text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'paused', 'stopping'))
+  state      text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'paused', 'stopping')),
+  ran_at_death integer
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 COMMENT ON COLUMN workers.wish IS 'What somebody asked of it: pause_worker() and the like.';
 COMMENT ON COLUMN workers.state IS 'What it does, as it says itself.';
+COMMENT ON COLUMN workers.ran_at_death IS 'How many tasks it ran when it was found dead. Null: it lives, or nobody has looked.';
 COMMENT ON TABLE workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
 
 COMMENT ON COLUMN workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';

@@ -12,7 +12,7 @@ AS $$
 BEGIN
   INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl, poll_interval)
   VALUES (id, name, host, pid, version, queues, lease_ttl, poll_interval)
-  ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false;
+  ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false, ran_at_death = NULL;
 END $$;
 COMMENT ON FUNCTION register_worker(uuid, text, text, integer, text, text[], interval, interval) IS
   'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
@@ -125,7 +125,7 @@ DECLARE
   me    workers;
   stray bigint;
 BEGIN
-  UPDATE workers w SET seen_at = clock() WHERE w.id = heartbeat.worker RETURNING * INTO me;
+  UPDATE workers w SET seen_at = clock(), ran_at_death = NULL WHERE w.id = heartbeat.worker RETURNING * INTO me;
   IF NOT FOUND THEN
     RETURN QUERY SELECT false, named, '{}'::bigint[], '{}'::text[];
     RETURN;
@@ -177,12 +177,17 @@ BEGIN
     SELECT array_agg(l.id ORDER BY l.id) INTO held FROM leases l WHERE l.worker = dead;
     SELECT count(*) INTO running FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id AND t.status = 'running'
     WHERE l.worker = dead;
+    -- What died beside others did so also in a later cycle, when the others are rescued already.
+    running := greatest(running, (SELECT w.ran_at_death FROM workers w WHERE w.id = dead));
     FOREACH one IN ARRAY coalesce(held, '{}') LOOP
       rescued := rescued + give_back(one, began => true, alone => running = 1);
     END LOOP;
-    IF NOT EXISTS (SELECT FROM leases l WHERE l.worker = dead) THEN
+    -- A lease that came after the count is one without a worker from now on: nobody knows what it died beside.
+    IF NOT EXISTS (SELECT FROM leases l WHERE l.id = ANY (held)) THEN
       DELETE FROM worker_sessions s WHERE s.worker = dead;
       DELETE FROM workers w WHERE w.id = dead;
+    ELSE
+      UPDATE workers w SET ran_at_death = running WHERE w.id = dead AND w.ran_at_death IS DISTINCT FROM running;
     END IF;
   END LOOP;
   -- Leases whose worker is gone altogether: a claim that was under way when its worker was taken for dead.
@@ -220,6 +225,11 @@ BEGIN
     row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', one ->> 'priority', one ->> 'max_attempts', nullif(one -> 'backoff', 'null'),
             (one ->> 'timeout_ms')::bigint * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
     PERFORM options_check(row.kind, row.queue, row.priority, NULL, NULL, row.max_attempts, row.backoff, row.timeout);
+    -- Most workers declare what is known. An upsert would lock the row also where it changes nothing.
+    CONTINUE WHEN EXISTS (
+      SELECT FROM kinds k WHERE k.kind = row.kind
+        AND (k.alias_of, k.queue, k.priority, k.max_attempts, k.backoff, k.timeout, k.schema)
+            IS NOT DISTINCT FROM (row.alias_of, row.queue, row.priority, row.max_attempts, row.backoff, row.timeout, row.schema));
     INSERT INTO kinds AS k SELECT row.*
     ON CONFLICT (kind) DO UPDATE
       SET alias_of = excluded.alias_of, queue = excluded.queue, priority = excluded.priority, max_attempts = excluded.max_attempts,
@@ -234,7 +244,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION register_kinds(jsonb) IS
 $c$For workers, when they start: declares what the tasks of their kinds are to be like, [{"kind", "alias_of", "queue", "priority", "max_attempts", "backoff", "timeout_ms", "schema"}],
-where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed. Locks their rows. Errors: 22023, 55P03.$c$;
+where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed, and locks only their rows. Errors: 22023, 55P03.$c$;
 
 CREATE FUNCTION forget_kind(kind text) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
@@ -268,7 +278,8 @@ CREATE FUNCTION tidy(keep interval DEFAULT '30 days') RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off
 AS $$
 DECLARE
-  wish bigint;
+  wish  bigint;
+  waits integer := 0;
 BEGIN
   -- A wish that was not committed yet when the attempt's end was recorded: the task waits to run again, which nobody wants.
   FOR wish IN
@@ -277,8 +288,12 @@ BEGIN
   LOOP
     BEGIN
       PERFORM cancel(wish);
-    EXCEPTION WHEN lock_not_available OR deadlock_detected OR SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
-      NULL;  -- its row is held, or it has ended meanwhile: the next tidy sees
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      -- Its row is held: the next tidy sees. The worker's heart calls this and must not wait for long.
+      waits := waits + 1;
+      EXIT WHEN waits = 2;
+    WHEN SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
+      NULL;  -- it has ended meanwhile
     END;
   END LOOP;
   DELETE FROM cancel_requests c WHERE c.task IN (
@@ -288,6 +303,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION tidy(interval) IS
 $c$Private, for workers, in turn: cancels tasks that somebody asked to cancel just when an attempt of theirs ended, and removes answered cancel
-requests and old statistics. Locks those tasks' tickets and rows, then the rows it deletes.$c$;
+requests and old statistics. Locks those tasks' tickets and rows (it waits for two of them, as long as cancel() does), then the rows it deletes.$c$;
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (6, 'workers', 1);

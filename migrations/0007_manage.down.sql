@@ -6,6 +6,7 @@ DROP FUNCTION doctor();
 DROP FUNCTION stats();
 DROP VIEW dead_letters, running_tasks, upcoming_tasks, ready_tasks;
 DROP FUNCTION retry(bigint);
+DROP FUNCTION revive(bigint);
 DROP FUNCTION cancel(bigint);
 DROP FUNCTION drop_ticket(tasks);
 DELETE FROM migrations WHERE version = 7;

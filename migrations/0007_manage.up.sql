@@ -59,33 +59,42 @@ COMMENT ON FUNCTION cancel(bigint) IS
 $c$Cancels a task. Returns 'cancelled', or 'running' if it runs: then its worker is asked to stop it, and it ends as cancelled unless it completes first.
 Anyone who may write tasks may call it. Locks its ticket, then its row. Errors: MR002, MR003 (completed or failed), 55P03.$c$;
 
-CREATE FUNCTION retry(id bigint) RETURNS status
-LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+CREATE FUNCTION revive(id bigint) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT
 AS $$
 DECLARE
   task tasks;
 BEGIN
   -- Key before task: what was unique has to be so again, or stay dead. Also if it seems to run: it may end while this waits
   -- for its row, and then nothing else would keep an enqueue from taking the key. Only what is completed stays so.
-  SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
+  SELECT * INTO task FROM tasks t WHERE t.id = revive.id;
   IF task.unique_key IS NOT NULL AND task.status <> 'completed' THEN
     PERFORM retake_key(task);
   END IF;
-  SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
+  SELECT * INTO task FROM tasks t WHERE t.id = revive.id FOR UPDATE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', retry.id);
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', revive.id);
   ELSIF task.status NOT IN ('failed', 'cancelled') THEN
-    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', revive.id, task.status);
   END IF;
-  DELETE FROM cancel_requests c WHERE c.task = retry.id;
-  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = retry.id;
+  DELETE FROM cancel_requests c WHERE c.task = revive.id;
+  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = revive.id;
   UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
          expires_at = NULL, reason = NULL
-  WHERE t.id = retry.id RETURNING * INTO task;
+  WHERE t.id = revive.id RETURNING * INTO task;
   INSERT INTO tickets (queue, bucket, run_at, id, tid)
-  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = retry.id;
+  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = revive.id;
   PERFORM wake(task.queue);
   RETURN task.status;
+END $$;
+COMMENT ON FUNCTION revive(bigint) IS
+  'Private: what retry() does. Waits for locks as long as the caller lets it; says nothing of that itself, so that a batch of many has a bound of its own. Locks and errors: as retry().';
+
+CREATE FUNCTION retry(id bigint) RETURNS status
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+AS $$
+BEGIN
+  RETURN revive(retry.id);
 END $$;
 COMMENT ON FUNCTION retry(bigint) IS
 $c$Revives a failed or cancelled task with a new budget of attempts; its error history stays, its expires_at does not. Returns 'pending'.

@@ -135,6 +135,7 @@ DECLARE
   refused bigint[] := '{}';
   others  bigint[] := '{}';
   taken   bigint[];
+  waits   integer := 0;
   answer  changes;
 BEGIN
   SELECT * INTO batch FROM begin_changes('retry', filter, after, most);
@@ -144,12 +145,16 @@ BEGIN
   LOOP
     BEGIN
       -- Two of a batch may share a key: the first of them is to be live when the second asks, so each is revived here and now.
-      PERFORM retry(task.id);
+      PERFORM revive(task.id);
       others := others || task.id;
     EXCEPTION WHEN SQLSTATE 'MR003' THEN
       -- Unless somebody else revived it meanwhile.
       refused := refused || ARRAY(SELECT t.id FROM tasks t WHERE t.id = task.id AND t.status = task.status);
-    WHEN SQLSTATE 'MR002' OR lock_not_available THEN
+    WHEN lock_not_available THEN
+      -- Who waits here keeps others from what the batch revived already: after a second in all the rest counts as held.
+      waits := waits + 1;
+      EXIT WHEN waits = 4;
+    WHEN SQLSTATE 'MR002' THEN
       NULL;
     END;
   END LOOP;
@@ -174,7 +179,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION retry_tasks(jsonb, integer, bigint) IS
 $c$Revives a batch of the failed tasks that fit (cancelled ones if the filter says that status), each as retry() does: a new budget of attempts, the error history kept. Anyone who may write
-tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key). Errors: 22023, 40P01: repeat.$c$;
+tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key: it waits for four of them, 250 ms each, and leaves
+the others with a key as held). Errors: 22023, 40P01: repeat.$c$;
 
 CREATE FUNCTION delete_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
 LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '250ms'

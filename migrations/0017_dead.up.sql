@@ -47,7 +47,8 @@ LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
 AS $$
 #variable_conflict use_variable
 DECLARE
-  hop text := target;
+  hop  text := target;
+  hops integer := 0;
 BEGIN
   IF (octet_length(queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
     PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
@@ -64,6 +65,11 @@ BEGIN
   WHILE hop IS NOT NULL LOOP
     IF hop = queue THEN
       PERFORM refuse('target', format('is %s, whose dead letters would come back to %s', quote_literal(target), quote_literal(queue)));
+    END IF;
+    -- A circle that was written past this function has no end, and this holds a lock.
+    hops := hops + 1;
+    IF hops > 1000 THEN
+      PERFORM refuse('target', format('is %s, from where dead letters go through more than 1000 queues, or in a circle', quote_literal(target)));
     END IF;
     hop := (SELECT d.target FROM dead_queues d WHERE d.queue = hop);
   END LOOP;
@@ -101,9 +107,12 @@ BEGIN
   IF before IS NULL OR NOT isfinite(before) THEN
     PERFORM refuse('before', format('is %s; allowed is a time', coalesce(before::text, 'null')));
   END IF;
+  IF jsonb_typeof(filter) = 'object' AND filter ?| ARRAY['status', 'dead_until'] THEN
+    PERFORM refuse('filter', 'has status or dead_until; allowed is neither, for they follow from "before"');
+  END IF;
   RETURN delete_tasks(filter || jsonb_build_object('status', 'failed', 'dead_until', before), most, after);
 END $$;
 COMMENT ON FUNCTION purge_dead(timestamptz, jsonb, integer, bigint) IS
-  'Deletes a batch of the dead letters that died before a time, and fit the filter; otherwise as delete_tasks(). Errors: 22023, 55P03 and 40P01: repeat.';
+  'Deletes a batch of the dead letters that died before a time, and fit the filter, which has no status and no dead_until of its own; otherwise as delete_tasks(). Errors: 22023, 55P03 and 40P01: repeat.';
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (17, 'dead', 1);

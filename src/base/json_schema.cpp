@@ -5,6 +5,8 @@
 // Without it a schema that is none ends the process.
 #define VALIJSON_USE_EXCEPTIONS 1
 
+#include <millrace/limits.hpp>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -12,7 +14,12 @@
 #include <valijson/schema_parser.hpp>
 #include <valijson/validator.hpp>
 
+#include <algorithm>
+#include <cstdint>
 #include <regex>
+#include <set>
+#include <unordered_map>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -22,28 +29,156 @@ using Adapter = valijson::adapters::NlohmannJsonAdapter;
 // std::regex recurses once or more for each byte it reads: a long text would overflow the stack.
 constexpr std::size_t pattern_text_bytes_max = 4096;
 
-// Whether a schema has patterns. Throws std::regex_error for one that is no regular expression: better now than in a run.
-bool try_patterns(const nlohmann::json& node) {
-  bool any = false;
-  if (node.is_object()) {
-    for (const auto& [name, value] : node.items()) {
-      // Values, not schemas.
-      if (name == "const" || name == "enum" || name == "default" || name == "examples") continue;
-      if (name == "pattern" && value.is_string()) {
-        static_cast<void>(std::regex(value.get<std::string>()));
-        any = true;
-      }
-      if (name == "patternProperties" && value.is_object()) {
-        for (const auto& property : value.items()) static_cast<void>(std::regex(property.key()));
-        any = true;
-      }
-      any = try_patterns(value) || any;
+// How far valijson may recurse while it reads a schema, and at one place of a document: the stack must do for both, also
+// where a document has all the levels that it may have.
+constexpr int reading_depth_max = 500;
+constexpr int same_place_max = 16;
+
+[[noreturn]] void refuse(const std::string& problem) { throw InvalidArgument("schema", problem); }
+
+// Calls each(schema, same_place) for the schemas within one, in the order in which valijson reads them. same_place: it is
+// asked about the same value of the document, not about one of its members.
+template <class Each>
+void for_each_within(const nlohmann::json& schema, const Each& each) {
+  const auto look = [&](const char* keyword, bool same_place) {
+    const auto found = schema.find(keyword);
+    if (found == schema.end()) return;
+    if (found->is_array()) {
+      for (const auto& one : *found) each(one, same_place);
+    } else {
+      each(*found, same_place);
     }
-  } else if (node.is_array()) {
-    for (const auto& value : node) any = try_patterns(value) || any;
-  }
-  return any;
+  };
+  const auto look_by_name = [&](const char* keyword, bool same_place) {
+    const auto found = schema.find(keyword);
+    if (found == schema.end() || !found->is_object()) return;
+    for (const auto& one : *found) each(one, same_place);
+  };
+  for (const char* keyword : {"allOf", "anyOf"}) look(keyword, true);
+  look("contains", false);
+  look_by_name("dependencies", true);
+  for (const char* keyword : {"items", "additionalItems"}) look(keyword, false);
+  for (const char* keyword : {"if", "then", "else", "not", "oneOf"}) look(keyword, true);
+  for (const char* keyword : {"properties", "patternProperties"}) look_by_name(keyword, false);
+  for (const char* keyword : {"additionalProperties", "propertyNames"}) look(keyword, false);
 }
+
+// What valijson takes and then ends the process with: it trusts that a schema does not divide by zero and that its
+// references lead on. Goes the way that valijson goes, so only what is read is judged, and all of it.
+class Inspection {
+ public:
+  explicit Inspection(const nlohmann::json& root) : root_(root) {
+    read(root, 0);
+    if (ids_ && !read_.empty()) refuse("has both \"id\" and \"$ref\"; allowed with references is \"$id\"");
+  }
+  // Whether texts are matched with regular expressions.
+  [[nodiscard]] bool patterns() const noexcept { return patterns_; }
+
+ private:
+  const nlohmann::json& root_;
+  std::set<std::string> read_{};
+  std::unordered_map<const nlohmann::json*, int> heights_{};
+  bool patterns_ = false;
+  bool ids_ = false;
+
+  static const std::string* reference(const nlohmann::json& schema) {
+    if (!schema.is_object()) return nullptr;
+    const auto found = schema.find("$ref");
+    if (found == schema.end()) return nullptr;
+    if (!found->is_string()) refuse("has a $ref that is no string");
+    return found->get_ptr<const std::string*>();
+  }
+
+  // valijson's way with pointers: empty parts do not count.
+  const nlohmann::json& target(const std::string& ref) const {
+    if (ref.empty() || ref[0] != '#' || (ref.size() > 1 && ref[1] != '/'))
+      refuse(fmt::format("has $ref \"{}\"; allowed is a place in the same schema: # or #/…", ref));
+    if (ref.find('%') != std::string::npos) refuse(fmt::format("has $ref \"{}\"; allowed is one without %", ref));
+    const nlohmann::json* at = &root_;
+    for (std::size_t begin = 1; begin < ref.size();) {
+      const std::size_t end = std::min(ref.find('/', begin + 1), ref.size());
+      std::string part = ref.substr(begin + 1, end - begin - 1);
+      begin = end;
+      if (part.empty()) continue;
+      for (const auto& [from, to] : {std::pair{"~1", "/"}, std::pair{"~0", "~"}}) {
+        for (std::size_t found = 0; (found = part.find(from, found)) != std::string::npos; ++found) part.replace(found, 2, to);
+      }
+      const nlohmann::json* next = nullptr;
+      if (at->is_object() && at->contains(part)) {
+        next = &at->at(part);
+      } else if (at->is_array() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string::npos) {
+        const std::size_t index = std::stoul(part);
+        if (index < at->size()) next = &(*at)[index];
+      }
+      if (next == nullptr) refuse(fmt::format("has $ref \"{}\", which leads nowhere", ref));
+      at = next;
+    }
+    return *at;
+  }
+
+  // Each reference is followed once, by its text, and everything else as often as it is met.
+  void read(const nlohmann::json& schema, int depth) {
+    if (depth > reading_depth_max) refuse(fmt::format("leads from schema to schema more than {} times", reading_depth_max));
+    if (!schema.is_object()) return;
+    static_cast<void>(height(schema, 0));
+    if (const std::string* ref = reference(schema)) {
+      const nlohmann::json& found = target(*ref);
+      // valijson takes such names for what the reference leads to.
+      if (found.is_object() && !found.contains("$ref") && found.contains("propertyNames"))
+        refuse(fmt::format("has propertyNames where $ref \"{}\" leads; allowed are they where no reference leads", *ref));
+      if (read_.insert(*ref).second) read(found, depth + 1);
+      return;
+    }
+    judge(schema);
+    for_each_within(schema, [&](const nlohmann::json& one, bool) { read(one, depth + 1); });
+  }
+
+  // How often valijson calls itself for one place of the document.
+  int height(const nlohmann::json& schema, int depth) {
+    if (!schema.is_object()) return 0;
+    if (depth > reading_depth_max) refuse(fmt::format("leads from schema to schema more than {} times", reading_depth_max));
+    constexpr int under_way = -1;
+    const auto [known, first] = heights_.try_emplace(&schema, under_way);
+    if (!first) {
+      if (known->second == under_way) refuse("refers to itself for the same value; allowed is that only for its items and properties");
+      return known->second;
+    }
+    int most = 0;
+    if (const std::string* ref = reference(schema)) {
+      most = height(target(*ref), depth + 1);
+    } else {
+      for_each_within(schema, [&](const nlohmann::json& one, bool same_place) {
+        if (same_place) most = std::max(most, 1 + height(one, depth + 1));
+      });
+    }
+    if (most > same_place_max) refuse(fmt::format("asks about one value through more than {} schemas within each other", same_place_max));
+    return heights_[&schema] = most;
+  }
+
+  // The keywords that are no schemas. Throws std::regex_error: better now than in a run.
+  void judge(const nlohmann::json& schema) {
+    for (const auto& [name, value] : schema.items()) {
+      if (name == "multipleOf") {
+        // Above int64 it becomes a negative number.
+        const bool positive = value.is_number_unsigned() ? value.get<std::uint64_t>() > 0 && value.get<std::uint64_t>() <= INT64_MAX
+                                                         : value.is_number_float() && value.get<double>() > 0;
+        if (!positive)
+          refuse(fmt::format("has multipleOf {}; allowed is a number from above 0 to 2^63 - 1",
+                             value.is_number() ? value.dump() : value.type_name()));
+      } else if (name == "pattern" && value.is_string()) {
+        static_cast<void>(std::regex(value.get<std::string>()));
+        patterns_ = true;
+      } else if (name == "patternProperties" && value.is_object()) {
+        for (const auto& property : value.items()) static_cast<void>(std::regex(property.key()));
+        patterns_ = true;
+      } else if (name == "format") {
+        patterns_ = true;  // dates and times are matched too
+      } else if (name == "id" && value.is_string()) {
+        ids_ = true;
+      }
+    }
+  }
+};
 
 // The path to a text, or to a member with a name, that is longer than a pattern may be asked about.
 std::optional<std::string> long_text(const nlohmann::json& node, const std::string& path) {
@@ -84,10 +219,12 @@ JsonSchema::JsonSchema(std::string_view text) {
   base::check_json("schema", text, true);
   auto impl = std::make_shared<Impl>();
   impl->text = text;
-  const auto document = nlohmann::json::parse(text);
   try {
-    impl->patterns = try_patterns(document);
+    const auto document = nlohmann::json::parse(text);
+    impl->patterns = Inspection(document).patterns();
     valijson::SchemaParser(valijson::SchemaParser::kDraft7).populateSchema(Adapter(document), impl->schema);
+  } catch (const InvalidArgument&) {
+    throw;
   } catch (const std::exception& e) {
     throw InvalidArgument("schema", std::string("is no JSON Schema of draft 7: ") + e.what());
   }
@@ -95,6 +232,8 @@ JsonSchema::JsonSchema(std::string_view text) {
 }
 
 std::optional<std::string> JsonSchema::problem(std::string_view json) const {
+  // First of all its levels are counted: everything from here on recurses.
+  if (!base::is_json(json)) return fmt::format("/: is no JSON of at most {} levels", limits::nesting_max);
   const auto document = nlohmann::json::parse(json, nullptr, false);
   if (document.is_discarded()) return "/: is no JSON";
   if (impl_->patterns) {

@@ -139,3 +139,38 @@ TEST_CASE("a batch steps over what somebody has in hand, and says so") {
   other.script("ROLLBACK");
   house.consistent();
 }
+
+TEST_CASE("reviving many tasks whose keys or rows somebody holds ends soon, and does the others") {
+  constexpr int keyed = 60;
+  House house;
+  house.schema.connection().run(
+      fmt::format("SELECT count(enqueue_once('k', unique_key => 'u' || g)) FROM generate_series(1, {}) g", keyed));
+  house.client.enqueue_many("k", std::vector<std::string>(2, "{}"));
+  REQUIRE(house.client.cancel_tasks({.kind = "k"}).done == keyed + 2);
+  Session other(house.schema), batch(house.schema);
+  // Sixty waits of 250 ms would be more, let alone of two seconds.
+  batch.script("SET statement_timeout = '8s'");
+  const std::string retry = R"(SELECT done, held FROM retry_tasks('{"status": "cancelled"}'))";
+  other.script("BEGIN");
+  REQUIRE(other.run("SELECT FROM task_keys FOR UPDATE").size() == keyed);
+  batch.start(retry);
+  REQUIRE(batch.finish().empty());
+  CHECK(batch.rows().integer(0, 0) == 2);
+  CHECK(batch.rows().integer(0, 1) == keyed);
+  other.script("ROLLBACK");
+  other.script("BEGIN");
+  REQUIRE(other.run(fmt::format("SELECT FROM tasks WHERE id <= {} FOR UPDATE", keyed)).size() == keyed);
+  batch.start(retry);
+  REQUIRE(batch.finish().empty());
+  CHECK(batch.rows().integer(0, 0) == 0);
+  CHECK(batch.rows().integer(0, 1) == keyed);
+  // One task alone has a bound of its own.
+  batch.start("SELECT retry(1)");
+  CHECK(batch.finish() == "55P03");
+  other.script("ROLLBACK");
+  batch.start(retry);
+  REQUIRE(batch.finish().empty());
+  CHECK(batch.rows().integer(0, 0) == keyed);
+  CHECK(batch.rows().integer(0, 1) == 0);
+  house.consistent();
+}

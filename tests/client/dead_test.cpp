@@ -189,3 +189,28 @@ TEST_CASE("a task that is revived and dies in the same way keeps both errors") {
   bury(house, {id});
   CHECK(house.client.get(id)->errors.size() == 2);
 }
+
+TEST_CASE("purging dead letters says itself which state they are in and when they died") {
+  House house;
+  const auto ids = house.client.enqueue_many("k", std::vector<std::string>(2, "{}"));
+  bury(house, ids);
+  CHECK_THROWS_WITH(house.schema.value(R"(SELECT purge_dead(now() + interval '1 hour', '{"status": "cancelled"}'))"),
+                    R"(filter has status or dead_until; allowed is neither, for they follow from "before")");
+  Session session(house.schema);
+  session.start(R"(SELECT purge_dead(now() + interval '1 hour', '{"kind": "k", "dead_until": "2020-01-01"}'))");
+  CHECK(session.finish() == "22023");
+  CHECK(house.count("tasks") == 2);
+  CHECK(house.schema.value(R"(SELECT done FROM purge_dead(now() + interval '1 hour', '{"dead_from": "2020-01-01"}'))") == "2");
+}
+
+TEST_CASE("a circle of dead-letter queues that was written past the functions is refused, not followed for ever") {
+  House house;
+  house.schema.connection().run("INSERT INTO dead_queues (queue, target) VALUES ('x', 'y'), ('y', 'x')");
+  Session session(house.schema);
+  session.script("SET statement_timeout = '20s'");
+  session.start("SELECT set_dead_queue('a', 'x')");
+  CHECK(session.finish() == "22023");
+  house.client.set_dead_queue("x", "z");
+  house.client.set_dead_queue("a", "x");
+  CHECK(house.client.dead_queues().size() == 3);
+}

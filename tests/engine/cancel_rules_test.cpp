@@ -81,3 +81,22 @@ TEST_CASE("what retry revives is not cancelled by an older wish") {
   schema.connection().run("SELECT tidy()");
   CHECK(status(schema, 1) == "pending");
 }
+
+TEST_CASE("wishes for tasks that somebody holds do not keep the worker that tidies from its heartbeat") {
+  Schema schema;
+  enqueue(schema, 20);
+  schema.connection().run("INSERT INTO cancel_requests (task) SELECT id FROM tasks");
+  Session holder(schema), heart(schema);
+  holder.script("BEGIN");
+  REQUIRE(holder.run("SELECT FROM tickets FOR UPDATE").size() == 20);
+  // Two waits of two seconds, not twenty.
+  heart.script("SET statement_timeout = '20s'");
+  heart.start("SELECT tidy()");
+  CHECK(heart.finish().empty());
+  holder.script("ROLLBACK");
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'cancelled'") == 0);
+  schema.connection().run("SELECT tidy()");
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'cancelled'") == 20);
+  CHECK(schema.number("SELECT count(*) FROM cancel_requests") == 0);
+  consistent(schema);
+}

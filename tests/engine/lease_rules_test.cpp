@@ -155,6 +155,46 @@ TEST_CASE("rule 14: tasks rescued together are claimed one at a time, and only a
   consistent(schema);
 }
 
+TEST_CASE("rule 14: what died beside others did so also if it is rescued later than they") {
+  Schema schema;
+  enroll(schema, first);
+  schema.connection().run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{2}'), max_attempts => 1)");
+  const auto lease = lease_of(schema.connection().run(claim_sql(first)));
+  const auto rescued = [&] {
+    schema.connection().run("UPDATE workers SET seen_at = now() - interval '1 hour'");
+    return schema.number("SELECT rescued FROM rescue()");
+  };
+  Session holder(schema);
+  holder.script("BEGIN");
+  holder.run("SELECT FROM tasks WHERE id = 2 FOR UPDATE");
+  CHECK(rescued() == 1);
+  CHECK(rescued() == 0);
+  holder.script("ROLLBACK");
+  CHECK(rescued() == 1);
+  for (int id : {1, 2}) {
+    CHECK(status(schema, id) == "retrying");
+    CHECK(schema.value(fmt::format("SELECT errors -> -1 ->> 'message' FROM tasks WHERE id = {}", id)) ==
+          "the worker died while it ran this task beside others");
+  }
+  CHECK(schema.number("SELECT count(*) FROM workers") == 0);
+  consistent(schema);
+
+  // One that lives after all, and dies alone later, is judged by that death.
+  enroll(schema, first);
+  schema.connection().run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{2}'), max_attempts => 1)");
+  const auto again = lease_of(schema.connection().run(claim_sql(first)));
+  CHECK(again != lease);
+  holder.script("BEGIN");
+  holder.run("SELECT FROM tasks WHERE id = 4 FOR UPDATE");
+  CHECK(rescued() == 1);
+  holder.script("ROLLBACK");
+  CHECK(schema.value(fmt::format("SELECT registered FROM heartbeat('{}', '{{{}}}')", first, again)) == "t");
+  CHECK(rescued() == 1);
+  CHECK(status(schema, 3) == "retrying");
+  CHECK(status(schema, 4) == "failed");
+  consistent(schema);
+}
+
 TEST_CASE("rule 15: completing by hint against rescuing does not deadlock") {
   Schema schema;
   for (int round = 0; round < 5; ++round) {

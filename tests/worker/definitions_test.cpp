@@ -118,10 +118,83 @@ TEST_CASE("what is no schema is refused") {
                        InvalidArgument);
   CHECK_THROWS_AS(JsonSchema(R"({"properties": {"a": {"pattern": "("}}})"), InvalidArgument);
   CHECK_THROWS_AS(JsonSchema(R"({"$ref": "http://example.org/schema"})"), InvalidArgument);
+  CHECK_THROWS_AS(JsonSchema(R"({"minimum": 1e999})"), InvalidArgument);
+  // What would divide by zero, or overflow.
+  for (const char* number : {"0", "-1", "0.0", "-0.5", "18446744073709551615", "\"0\"", "null"}) {
+    CAPTURE(number);
+    const std::string schema = fmt::format(R"({{"properties": {{"n": {{"multipleOf": {}}}}}}})", number);
+    CHECK_THROWS_AS(JsonSchema{schema}, InvalidArgument);
+  }
+  CHECK_THROWS_WITH(JsonSchema(R"({"multipleOf": 0})"), "schema has multipleOf 0; allowed is a number from above 0 to 2^63 - 1");
+  CHECK(JsonSchema(R"({"multipleOf": 3})").problem("7") != std::nullopt);
+  CHECK(JsonSchema(R"({"multipleOf": 3})").problem("-9223372036854775808") != std::nullopt);
+  CHECK(JsonSchema(R"({"multipleOf": 0.5})").problem("7") == std::nullopt);
+  // Names of properties are no keywords.
+  CHECK(JsonSchema(R"({"properties": {"multipleOf": {"type": "integer"}, "$ref": {"type": "string"}}, "default": {"multipleOf": 0}})")
+            .problem(R"({"multipleOf": 0, "$ref": "#"})") == std::nullopt);
+  // But what a reference leads to is a schema, wherever it is.
+  CHECK_THROWS_AS(JsonSchema(R"({"default": {"multipleOf": 0}, "items": {"$ref": "#/default"}})"), InvalidArgument);
   // Not matched, because the match would not end well.
   const JsonSchema pattern(R"({"properties": {"a": {"pattern": "^(a|b)*$"}}})");
   CHECK(pattern.problem(fmt::format(R"({{"a": "{}"}})", std::string(1000, 'b'))) == std::nullopt);
   CHECK(pattern.problem(fmt::format(R"({{"a": "{}"}})", std::string(100'000, 'b')))->starts_with("/a: is too long"));
+}
+
+TEST_CASE("schemas that refer to themselves: for members of a value they work, for the value itself they are refused") {
+  const auto endless = [](const char* schema) {
+    CAPTURE(schema);
+    CHECK_THROWS_WITH_AS(JsonSchema{schema},
+                         "schema refers to itself for the same value; allowed is that only for its items and properties", InvalidArgument);
+  };
+  endless(R"({"$ref": "#"})");
+  endless(R"({"allOf": [{"$ref": "#"}]})");
+  endless(R"({"not": {"$ref": "#"}})");
+  endless(R"({"if": true, "else": {"$ref": "#"}})");
+  endless(R"({"dependencies": {"a": {"$ref": "#"}}})");
+  endless(R"({"properties": {"a": {"$ref": "#/properties/a"}}})");
+  endless(R"({"properties": {"a": {"$ref": "#//properties/a/"}}})");
+  endless(
+      R"({"items": {"$ref": "#/definitions/a"}, "definitions": {"a": {"$ref": "#/definitions/b"}, "b": {"anyOf": [{"$ref": "#/definitions/a"}]}}})");
+  for (const char* refused : {R"({"items": {"$ref": "#/definitions/a"}})", R"({"items": {"$ref": "other.json"}})",
+                              R"({"items": {"$ref": 1}})", R"({"items": {"$ref": "#/definitions/a%20b"}, "definitions": {"a b": {}}})",
+                              R"({"items": {"id": "a/", "items": {"$ref": "#/items"}}})",
+                              R"({"items": {"$ref": "#/definitions/a"}, "definitions": {"a": {"propertyNames": {"maxLength": 9}}}})"}) {
+    CAPTURE(refused);
+    CHECK_THROWS_AS(JsonSchema{refused}, InvalidArgument);
+  }
+
+  const JsonSchema tree(R"({"type": "object", "required": ["n"], "properties": {
+    "n": {"$ref": "#/definitions/a~1number"}, "left": {"$ref": "#"}, "right": {"$ref": "#"}, "more": {"type": "array", "items": {"$ref": "#"}}},
+    "definitions": {"a/number": {"type": "integer"}}})");
+  CHECK(tree.problem(R"({"n": 1, "left": {"n": 2, "right": {"n": 3}}, "more": [{"n": 4, "more": []}]})") == std::nullopt);
+  CHECK(tree.problem(R"({"n": 1, "left": {"n": 2, "right": {"n": "3"}}})")->starts_with("/left/right/n: "));
+  CHECK(tree.problem(R"({"n": 1, "more": [{"n": 4, "more": [{}]}]})")->starts_with("/more/0/more/0: "));
+
+  // The stack does for all levels that a document may have, and for all schemas that may ask about each of them.
+  const auto nested = [](int schemas) {
+    std::string text = R"({"properties": {"a": {"$ref": "#"}}})";
+    for (int i = 0; i < schemas; ++i) text = fmt::format(R"({{"if": true, "then": {}}})", text);
+    return text;
+  };
+  const auto levels = [](int n) {
+    std::string text;
+    for (int i = 0; i < n; ++i) text += R"({"a":)";
+    return text + "1" + std::string(static_cast<std::size_t>(n), '}');
+  };
+  CHECK(JsonSchema(nested(16)).problem(levels(128)) == std::nullopt);
+  CHECK(JsonSchema(nested(16)).problem(levels(129)) == "/: is no JSON of at most 128 levels");
+  CHECK(tree.problem(std::string(200'000, '[')) == "/: is no JSON of at most 128 levels");
+  CHECK_THROWS_AS(JsonSchema(nested(17)), InvalidArgument);
+  const auto chain = [](int links) {
+    std::string text = R"({"items": {"$ref": "#/definitions/0"}, "definitions": {)";
+    for (int i = 0; i < links; ++i) text += fmt::format(R"("{}": {{"items": {{"$ref": "#/definitions/{}"}}}}, )", i, i + 1);
+    return text + fmt::format(R"("{}": {{}}}}}})", links);
+  };
+  CHECK(JsonSchema(chain(200)).problem("[[[[]]]]") == std::nullopt);
+  CHECK_THROWS_AS(JsonSchema(chain(100'000)), InvalidArgument);
+  // Dates and times are matched with patterns as well.
+  CHECK(JsonSchema(R"({"format": "date"})").problem('"' + std::string(100'000, '1') + '"')->starts_with("/: is too long"));
+  CHECK(JsonSchema(R"({"format": "date"})").problem("\"2026-11-21\"") == std::nullopt);
 }
 
 TEST_CASE("tasks of a former name are run by the same handler") {
@@ -230,4 +303,28 @@ TEST_CASE("workers that declare the same kinds at once do not stand in each othe
   }
   for (auto& thread : threads) thread.join();
   CHECK(good == 8);
+}
+
+TEST_CASE("declaring what is known already waits for nobody and writes nothing") {
+  House house;
+  const std::string declare = R"(SELECT cardinality(register_kinds('[{"kind": "a", "priority": 3, "timeout_ms": 5}, {"kind": "b"}]')))";
+  CHECK(house.schema.number(declare) == 2);
+  const std::string before = house.schema.value("SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ', ') FROM kinds");
+  Session holder(house.schema), worker(house.schema);
+  holder.script("BEGIN");
+  REQUIRE(holder.run("SELECT FROM kinds FOR KEY SHARE").size() == 2);
+  holder.script("ROLLBACK");
+  const std::string locked = house.schema.value("SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ', ') FROM kinds");
+  CHECK(locked != before);  // a lock can be seen there
+  CHECK(house.schema.number(declare) == 0);
+  CHECK(house.schema.value("SELECT string_agg(xmin || ' ' || xmax || ' ' || ctid, ', ') FROM kinds") == locked);
+  holder.script("BEGIN");
+  REQUIRE(holder.run("SELECT FROM kinds FOR UPDATE").size() == 2);
+  worker.start(declare);
+  CHECK(worker.finish().empty());
+  worker.start(R"(SELECT cardinality(register_kinds('[{"kind": "a", "priority": 4}, {"kind": "b"}]')))");
+  CHECK(worker.blocked(house.schema));
+  holder.script("ROLLBACK");
+  CHECK(worker.finish().empty());
+  CHECK(worker.rows().integer(0, 0) == 1);
 }
