@@ -69,9 +69,10 @@ void holder(const Globals& globals, const Call& call) {
 
 void acquire(const Globals& globals, const Call& call) {
   const std::string owner = call.owner ? *call.owner : engine::fresh_owner();
-  const auto attempt =
-      client_of(globals).acquire_lock(call.name, owner, parse_duration("--ttl", call.ttl), parse_duration("--wait", call.wait));
-  if (!attempt.acquired()) throw refusal(call.name, attempt.owner, attempt.expires_at);
+  const Milliseconds wait = parse_duration("--wait", call.wait);
+  Client client = client_of(globals);
+  const auto attempt = client.acquire_lock(call.name, owner, parse_duration("--ttl", call.ttl), wait);
+  if (!attempt.acquired()) throw refusal(call.name, wait, attempt.owner, attempt.expires_at);
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name},
                             {"owner", owner},
@@ -98,7 +99,7 @@ void extend(const Globals& globals, const Call& call) {
 void release(const Globals& globals, const Call& call) {
   const LockToken token = token_of(call);
   if (!client_of(globals).release_lock(call.name, token))
-    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder NAME tells who holds it",
+    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock list tells who holds it",
                                  call.name, token.value));
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name}, {"token", token.value}, {"released", true}}.dump());

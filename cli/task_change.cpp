@@ -75,13 +75,17 @@ void run(const Globals& globals, ChangeWords& words) {
   if (words.ids.empty() == !by_filter)
     throw InvalidArgument("id",
                           by_filter ? "cannot be given together with a filter" : "is missing; give ids, or a filter such as --kind NAME");
-  // All are read before the first is touched.
+  // All is read before anybody is asked and before the first is touched.
+  check_plan(words.bulk);
   std::vector<TaskId> ids;
   ids.reserve(words.ids.size());
   for (const std::string& text : words.ids) ids.push_back({parse_integer("id", text)});
-  if (by_filter) check_can_ask(words.bulk);
   read_value(globals, words);
-  if (by_filter) return run_bulk(globals, words.bulk, filter_of(globals, words.filter));
+  if (by_filter) {
+    const TaskFilter filter = filter_of(globals, words.filter);
+    check_can_ask(words.bulk);
+    return run_bulk(globals, words.bulk, filter);
+  }
   if (words.bulk.plan) return run_bulk(globals, words.bulk, {.ids = ids});
   Client client({.database = globals.url(), .schema = globals.schema});
   for (const TaskId id : ids) print_changed(globals, words.bulk, id, change(client, words.bulk, id));
