@@ -50,7 +50,8 @@ void list(const Globals& globals, const Listing& listing) {
   TaskFilter filter = dead_filter(globals, listing.filter);
   filter.limit = limit;
   filter.before = before;
-  const auto tasks = client_of(globals).list(filter);
+  Client client = client_of(globals);
+  const auto tasks = client.list(filter);
   Table table({"ID", "KIND", "QUEUE", "DIED AT", "ATTEMPTS", "FORWARDED TO", "LAST ERROR"});
   for (const TaskRecord& task : tasks) {
     if (globals.json) {
@@ -67,7 +68,7 @@ void list(const Globals& globals, const Listing& listing) {
     return;
   }
   table.print();
-  print_next_page(tasks, limit);
+  print_next_page(client, filter, tasks);
 }
 
 struct ManyCall {
@@ -159,7 +160,8 @@ void add_queue(CLI::App& dead, Globals& globals) {
   set->add_flag("--kind", *kind, of_kind);
   set->add_option("target", *target, "Where its dead letters go")->required();
   set->callback([&globals, name, kind, target] { set_queue(globals, *name, *kind, *target); });
-  CLI::App* unset = queue->add_subcommand("unset", "Take the dead-letter queue of a queue, or of a kind, away: what dies stays where it is");
+  CLI::App* unset =
+      queue->add_subcommand("unset", "Take the dead-letter queue of a queue, or of a kind, away: what dies stays where it is");
   unset->add_option("name", *name, "The queue, or with --kind the kind")->required();
   unset->add_flag("--kind", *kind, of_kind);
   unset->callback([&globals, name, kind] { set_queue(globals, *name, *kind, {}); });
@@ -194,7 +196,7 @@ void add_dead(CLI::App& app, Globals& globals) {
   const auto counted = std::make_shared<FilterWords>();
   CLI::App* count = dead->add_subcommand("count", "How many dead letters there are, by queue and kind");
   add_filter_options(*count, *counted, true);
-  count->callback([&globals, counted] { print_counts(globals, client_of(globals).count(dead_filter(globals, *counted))); });
+  count->callback([&globals, counted] { print_counts(globals, client_of(globals).count(dead_filter(globals, *counted)), "dead letter"); });
 
   const auto revive = std::make_shared<ManyCall>();
   revive->bulk.action = Action::retry;

@@ -86,8 +86,8 @@ Number number_of(const char* field, std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = end == text.data() + text.size();
   if (error == std::errc::result_out_of_range && whole) {
-    throw InvalidArgument(field, fmt::format("is {}; allowed is {} to {}", text, std::numeric_limits<Number>::min(),
-                                             std::numeric_limits<Number>::max()));
+    throw InvalidArgument(
+        field, fmt::format("is {}; allowed is {} to {}", text, std::numeric_limits<Number>::min(), std::numeric_limits<Number>::max()));
   }
   if (error != std::errc{} || !whole) throw InvalidArgument(field, fmt::format("is \"{}\"; allowed are whole numbers", text));
   return value;

@@ -20,6 +20,9 @@ int fail(int code, const std::string& message) noexcept;
 /// Prints help for a command line that asks for it or that is empty, otherwise what is wrong with it. Returns the exit code.
 int explain_usage(const CLI::App& app, const CLI::ParseError& error);
 
+/// Says what is wrong with a value, by the option that it was typed with. Returns the exit code.
+int explain_input(const CLI::App& app, const InvalidArgument& error);
+
 /// Says why the database cannot be used and what to run.
 int explain_connection(const ConnectionError& error);
 /// Says what the schema lacks, which the statement that failed cannot know, and what to run.

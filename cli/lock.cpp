@@ -73,10 +73,14 @@ void acquire(const Globals& globals, const Call& call) {
   Client client = client_of(globals);
   const auto attempt = client.acquire_lock(call.name, owner, parse_duration("--ttl", call.ttl), wait);
   if (!attempt.acquired()) throw refusal(call.name, wait, attempt.owner, attempt.expires_at);
+  // The answer to acquire_lock() does not say since when; the row does, unless it has changed hands meanwhile.
+  auto held = globals.json ? client.lock_holder(call.name) : std::nullopt;
+  if (held && held->token != *attempt.token) held.reset();
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name},
                             {"owner", owner},
                             {"token", attempt.token->value},
+                            {"acquired_at", held ? Json(base::format_time(held->acquired_at)) : Json()},
                             {"expires_at", base::format_time(attempt.expires_at.value_or(Time{}))}}
                            .dump());
   else
@@ -99,8 +103,8 @@ void extend(const Globals& globals, const Call& call) {
 void release(const Globals& globals, const Call& call) {
   const LockToken token = token_of(call);
   if (!client_of(globals).release_lock(call.name, token))
-    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock list tells who holds it",
-                                 call.name, token.value));
+    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder {} tells who holds it", call.name,
+                                 token.value, call.name));
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name}, {"token", token.value}, {"released", true}}.dump());
   else

@@ -187,7 +187,8 @@ StateError refusal(const std::string& name, Milliseconds waited, const std::opti
   const std::string who = owner && expires_at
                               ? fmt::format("{} has it until {}", *owner, base::format_time(*expires_at).substr(0, 19) + 'Z')
                               : "a transaction that used it, or acquires it, has not ended";
-  if (waited.count() > 0) return StateError(fmt::format("lock \"{}\" could not be acquired within {}: {}", name, format_duration(waited), who));
+  if (waited.count() > 0)
+    return StateError(fmt::format("lock \"{}\" could not be acquired within {}: {}", name, format_duration(waited), who));
   return StateError(fmt::format("lock \"{}\" could not be acquired: {}; --wait DURATION keeps trying", name, who));
 }
 

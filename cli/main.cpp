@@ -73,6 +73,8 @@ int run(int argc, char** argv) {
     return flush_output(0);
   } catch (const CLI::ParseError& e) {
     return explain_usage(app, e);
+  } catch (const InvalidArgument& e) {
+    return explain_input(app, e);
   } catch (const SchemaError& e) {
     return explain_schema(e, globals);
   }

@@ -27,7 +27,10 @@ struct ChangeWords {
 
 void print_changed(const Globals& globals, const BulkCall& call, TaskId id, const std::optional<Status>& status) {
   if (globals.json) {
-    fmt::print("{{\"id\": {}, \"status\": \"{}\"}}\n", id.value, status ? to_string(*status) : "deleted");
+    const std::string value = call.priority ? fmt::format(", \"priority\": {}", call.priority->value())
+                              : call.run_at ? fmt::format(", \"run_at\": \"{}\"", base::format_time(*call.run_at))
+                                            : std::string();
+    fmt::print("{{\"id\": {}, \"status\": \"{}\"{}}}\n", id.value, status ? to_string(*status) : "deleted", value);
     return;
   }
   if (!status)

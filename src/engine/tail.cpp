@@ -222,6 +222,7 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
                   .correlation = rows.maybe_text(row, 14)};
   // The last error is that of an earlier attempt unless it was written after the last start.
   std::optional<Time> failed_at = rows.time(row, 11);
+  const bool ever_failed = failed_at.has_value();
   if (!started || (failed_at && *failed_at < *started)) failed_at.reset();
   const bool ran = base.attempt > 0 && started && (status == Status::running || is_over(status) || failed_at);
   std::vector<Transition> steps;
@@ -231,8 +232,8 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
   const Time run_at = rows.time(row, 10).value_or(Time{});
   if (fresh && !was_known) {
     Transition step = base;
-    // Once it has run, run_at is not the first one any more; until then it tells whether it was to wait.
-    const bool later = run_at > created && (status == Status::scheduled || base.attempt <= 1) && status != Status::retrying;
+    // Once it has failed or was revived, run_at is not the first one any more; until then it tells whether it was to wait.
+    const bool later = run_at > created && !ever_failed && (status == Status::scheduled || base.attempt <= 1) && status != Status::retrying;
     step.status = later ? Status::scheduled : Status::pending;
     step.at = created;
     step.attempt = 0;
