@@ -152,6 +152,15 @@ int explain_input(const CLI::App& app, const InvalidArgument& error) {
   return fail(2, (option.empty() ? error.field() : option) + with_options(command, rest));
 }
 
+int explain_missing(const NotFound& error) {
+  std::string message = error.what();
+  if (message.find("; ") == std::string::npos) {
+    if (message.starts_with("there is no task ")) message += "; millrace task list shows the latest";
+    if (message.starts_with("there is no schedule ")) message += "; millrace schedule list shows all";
+  }
+  return fail(3, message);
+}
+
 int explain_connection(const ConnectionError& error) {
   // Only the server knows that it lacks the database, and only in its own language: in others the general hint has to do.
   const std::string message = error.what();

@@ -94,7 +94,7 @@ int main(int argc, char** argv) {
   } catch (const InvalidArgument& e) {
     return cli::fail(2, e.what());
   } catch (const NotFound& e) {
-    return cli::fail(3, e.what());
+    return cli::explain_missing(e);
   } catch (const StateError& e) {
     return cli::fail(4, e.what());
   } catch (const ConnectionError& e) {

@@ -184,6 +184,14 @@ TEST_CASE("a lock that was waited for in vain is not told to be waited for") {
   check_refused(run(schema, {"lock", "release", "deploy", "999"}), 4, "millrace lock holder deploy tells who holds it");
 }
 
+TEST_CASE("what is not there is told with the command that lists what is") {
+  Schema schema;
+  for (const char* verb : {"show", "wait", "cancel", "retry", "delete"})
+    check_refused(run(schema, {"task", verb, "99"}), 3, "there is no task 99; millrace task list shows the latest");
+  for (const char* verb : {"show", "pause", "resume", "run", "delete"})
+    check_refused(run(schema, {"schedule", verb, "nightly"}), 3, "; millrace schedule list shows all");
+}
+
 TEST_CASE("the helps of worker's commands are their own") {
   for (const char* verb : {"list", "pause", "resume", "stop"})
     CHECK(run_plain({"worker", verb, "--help"}).out.find("Exit codes of a program") == std::string::npos);
