@@ -53,8 +53,8 @@ constexpr Renamed renamed[] = {{"queues", "--queue"},       {"queues.concurrency
                                {"unique_by", "--unique"},   {"tags", "--tag"},
                                {"metadata", "--meta"}};
 
-// The option of the command that a field was typed with; none if there is none.
-std::string option_of(const CLI::App& command, const std::string& field) {
+// The option of the command that a field was typed with, or without `given` can be; none if there is none.
+std::string option_of(const CLI::App& command, const std::string& field, bool given = true) {
   std::vector<std::string> candidates;
   for (const Renamed& one : renamed) {
     if (one.field == field) candidates.emplace_back(one.option);
@@ -66,7 +66,7 @@ std::string option_of(const CLI::App& command, const std::string& field) {
   for (std::string& one : candidates) {
     const CLI::Option* option = command.get_option_no_throw(one);
     if (option == nullptr) continue;
-    if (option->count() > 0) return one;
+    if (given && option->count() > 0) return one;
     if (known.empty()) known = one;
   }
   return known;
@@ -88,8 +88,10 @@ std::string with_options(const CLI::App& command, std::string_view problem) {
     std::size_t end = at;
     while (part_of_name(end)) ++end;
     const std::string word(problem.substr(at, end - at));
-    // Plain words are taken for what they are: only these cannot be anything but fields.
-    const std::string option = word.find('_') == std::string::npos ? std::string() : option_of(command, word);
+    // Plain words are taken for what they are, but where only a field can stand.
+    const bool field =
+        word.find('_') != std::string::npos || text.ends_with("needs ") || text.ends_with(" with ") || text.ends_with(" or ");
+    const std::string option = field ? option_of(command, word, false) : std::string();
     text += option.empty() ? word : option;
     at = end;
   }

@@ -19,9 +19,7 @@ void add_filter_options(CLI::App& command, FilterWords& words, bool dead_letters
     return command.add_option(name, word, help)->group(which);
   };
   if (!dead_letters) {
-    command
-        .add_option("--status", words.status,
-                    "pending, scheduled, retrying, running, completed, failed or cancelled; several: with commas between, or repeated")
+    command.add_option("--status", words.status, "pending, scheduled, retrying, running, completed, failed, cancelled; several: a,b")
         ->allow_extra_args(false)
         ->group(which);
   }

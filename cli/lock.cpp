@@ -148,14 +148,14 @@ void add_lock(CLI::App& app, Globals& globals) {
   releasing->add_option("token", call->token, "The token that acquire printed")->required()->type_name("TOKEN");
   releasing->callback([&globals, call] { release(globals, *call); });
 
-  CLI::App* running = add("run", "Hold a lock while a command runs: millrace lock run NAME [options] -- COMMAND [ARGUMENT]...");
+  CLI::App* running = add("run", "Hold a lock while a command runs: lock run NAME [options] -- COMMAND [ARGUMENT]...");
   add_acquiring(running, "Who has it. Default: unique to this call");
   running->add_option("command", call->command, "The command, after --")->required()->type_name("-- COMMAND")->expected(-1);
   running->footer(
-      "The command finds MILLRACE_LOCK_NAME, MILLRACE_LOCK_TOKEN and MILLRACE_SCHEMA in its environment. Its exit code becomes ours: 128 + "
-      "n\n"
-      "if signal n ended it, 127 if there is no such command, 126 if it cannot be run. It is told with SIGTERM if the lock is lost, and\n"
-      "killed a tenth of the ttl later. If somebody else has the lock, or it was lost, the exit code is 4.");
+      "The command finds MILLRACE_LOCK_NAME, MILLRACE_LOCK_TOKEN and MILLRACE_SCHEMA in its environment. Its exit code\n"
+      "becomes ours: 128 + n if signal n ended it, 127 if there is no such command, 126 if it cannot be run. It is told\n"
+      "with SIGTERM if the lock is lost, and killed a tenth of the ttl later. If somebody else has the lock, or it was\n"
+      "lost, the exit code is 4.");
   running->callback([&globals, call] {
     const int code = run_locked(
         globals, call->name,

@@ -108,7 +108,7 @@ void add_task_changes(CLI::App& task, Globals& globals) {
     return std::pair(command, words);
   };
   add("cancel", Action::cancel, "Cancel tasks that have not ended; running ones are asked to stop");
-  add("retry", Action::retry, "Revive failed or cancelled tasks with new attempts; by a filter without --status: failed ones");
+  add("retry", Action::retry, "Revive failed or cancelled tasks; by a filter without --status: failed ones");
   const auto priority = add("reprioritise", Action::reprioritise, "Give tasks that wait for their run another priority");
   priority.first->add_option("--priority", priority.second->priority, "0 to 100, or critical, high, normal, low")->required();
   const auto time = add("reschedule", Action::reschedule, "Give tasks that wait for their run another time");

@@ -160,8 +160,7 @@ void work(const Globals& globals, const Call& call) {
 
 void add_worker(CLI::App& app, Globals& globals) {
   const auto call = std::make_shared<Call>();
-  CLI::App* command =
-      app.add_subcommand("worker", "Run tasks: each kind is handled by a program of yours; list, pause, resume and stop workers");
+  CLI::App* command = app.add_subcommand("worker", "Run tasks, each kind by a program of yours; list, pause, resume and stop workers");
   command->add_option("--queue", call->queues, "A queue to serve and how many of its tasks at once; default: default=10")
       ->type_name("NAME=N");
   command->add_option("--exec", call->execs, "The program that runs tasks of a kind: args on stdin, result on stdout's last line")
@@ -177,7 +176,7 @@ void add_worker(CLI::App& app, Globals& globals) {
   command->add_option("--name", call->name, "For people; default: host:pid");
   command->add_flag("--no-listen", call->no_listen, "Poll only: no LISTEN, no session state, for transaction poolers");
   command->add_flag("--until-empty", call->until_empty,
-                    "Stop when the queues have nothing left, also no task that is scheduled, retrying or of a kind without a program here");
+                    "Stop when nothing is left: nothing scheduled or retrying, and no other kind either");
   command->add_flag("--preflight", call->preflight, "Run nothing: tell which kinds wait, and end with 1 if one has no program here");
   // Before the footer, which the subcommands would inherit.
   add_worker_control(*command, globals);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <sstream>
 #include <string>
 
 using namespace millrace::test;
@@ -182,6 +183,20 @@ TEST_CASE("a lock that was waited for in vain is not told to be waited for") {
     CHECK(ended.err.find("--wait") == std::string::npos);
   }
   check_refused(run(schema, {"lock", "release", "deploy", "999"}), 4, "millrace lock holder deploy tells who holds it");
+}
+
+TEST_CASE("no help has a line of more than 120 characters") {
+  for (const Words& words : {Words{}, Words{"task"}, Words{"task", "list"}, Words{"task", "retry"}, Words{"dead", "purge"},
+                             Words{"dead", "queue"}, Words{"enqueue"}, Words{"schedule", "create"}, Words{"lock"}, Words{"lock", "run"},
+                             Words{"worker"}, Words{"tail"}, Words{"kind"}, Words{"migrate"}, Words{"dev"}}) {
+    Words asking = words;
+    asking.emplace_back("--help");
+    std::istringstream help(run_plain(asking).out);
+    for (std::string line; std::getline(help, line);) {
+      INFO(line);
+      CHECK(line.size() <= 120);
+    }
+  }
 }
 
 TEST_CASE("what is not there is told with the command that lists what is") {
