@@ -106,7 +106,7 @@ std::string usage_problem(const CLI::App& app, const CLI::App& command, const CL
     const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with('-'); });
     if (option != words.end()) return "there is no option " + option->substr(0, option->find('='));
     const bool has_commands = !command.get_subcommands([](const CLI::App*) { return true; }).empty();
-    if (!words.empty() && has_commands) return "there is no command " + words.front();
+    if (!words.empty() && has_commands) return "there is no command or option " + words.front();
     if (!words.empty()) return words.front() + " is one argument too many";
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && said.find(" missing") != std::string::npos)
@@ -159,6 +159,7 @@ int explain_missing(const NotFound& error) {
   if (message.find("; ") == std::string::npos) {
     if (message.starts_with("there is no task ")) message += "; millrace task list shows the latest";
     if (message.starts_with("there is no schedule ")) message += "; millrace schedule list shows all";
+    if (message.starts_with("there is no worker ")) message += "; millrace worker list shows those that are here";
   }
   return fail(3, message);
 }

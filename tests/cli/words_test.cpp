@@ -78,7 +78,7 @@ TEST_CASE("a line that cannot be understood is told in our words") {
   check_refused(run_plain({"task", "list", "--statsu", "failed"}), 2,
                 "millrace: there is no option --statsu; try: millrace task list --help");
   check_refused(run_plain({"task", "shwo"}), 2, "millrace: there is no command or option shwo");
-  check_refused(run_plain({"worker", "lsit"}), 2, "millrace: there is no command lsit; try: millrace worker --help");
+  check_refused(run_plain({"worker", "lsit"}), 2, "millrace: there is no command or option lsit; try: millrace worker --help");
   check_refused(run_plain({"stats", "all"}), 2, "millrace: all is one argument too many; try: millrace stats --help");
   check_refused(run_plain({"tail", "--kind"}), 2, "millrace: --kind needs a value; try: millrace tail --help");
 }
@@ -183,6 +183,17 @@ TEST_CASE("a lock that was waited for in vain is not told to be waited for") {
     CHECK(ended.err.find("--wait") == std::string::npos);
   }
   check_refused(run(schema, {"lock", "release", "deploy", "999"}), 4, "millrace lock holder deploy tells who holds it");
+}
+
+TEST_CASE("a kind's program that is not there is told once, with what it keeps waiting") {
+  Schema schema;
+  enqueue(schema, {"stranger"});
+  Command worker({"--schema", schema.name(), "worker", "--exec", "greet=true", "--until-empty"});
+  CHECK(worker.says("waiting for 1 task that is not due: 1 of stranger, which has no program here; the next is due at 20"));
+  REQUIRE(run(schema, {"task", "cancel", "1"}).code == 0);
+  const Ended ended = worker.wait();
+  CHECK(ended.code == 0);
+  CHECK(ended.err.find("waiting for") == ended.err.rfind("waiting for"));
 }
 
 TEST_CASE("no help has a line of more than 120 characters") {
