@@ -102,15 +102,19 @@ void add_bulk_options(CLI::App& command, BulkCall& call) {
   command.add_flag("--yes", call.yes, "Do not ask before many tasks are changed; needed where there is no terminal");
 }
 
-void check_can_ask(const BulkCall& call) {
+void check_plan(const BulkCall& call) {
   if (call.plan && call.yes) throw InvalidArgument("--plan", "cannot be given together with --yes: it changes nothing");
+}
+
+void check_can_ask(const BulkCall& call) {
+  check_plan(call);
   if (!call.plan && !call.yes && ::isatty(STDIN_FILENO) == 0)
     throw InvalidArgument("--yes", "is needed where nobody can be asked; --plan shows what would be changed");
 }
 
 void run_bulk(const Globals& globals, const BulkCall& call, const TaskFilter& filter) {
   Client client({.database = globals.url(), .schema = globals.schema});
-  if (!call.yes) {
+  if (call.plan || !call.yes) {
     const auto plan = client.plan(call.action, filter);
     if (call.plan || !globals.json) print_plan(globals, plan);
     std::int64_t count = 0;

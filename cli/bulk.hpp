@@ -20,7 +20,9 @@ struct BulkCall {
 /// Adds --plan and --yes.
 void add_bulk_options(CLI::App& command, BulkCall& call);
 
-/// Throws InvalidArgument if neither --plan nor --yes is given and there is no terminal to ask at. To be called first.
+/// Throws InvalidArgument if both --plan and --yes are given, which contradict each other.
+void check_plan(const BulkCall& call);
+/// The same, and if neither is given and there is no terminal to ask at. To be called when all that was typed has been read.
 void check_can_ask(const BulkCall& call);
 /// Tells what would happen, or asks unless it may not, does it and tells what was done. Exit{1} if the answer is no.
 void run_bulk(const Globals& globals, const BulkCall& call, const TaskFilter& filter);

@@ -50,7 +50,8 @@ void list(const Globals& globals, const Listing& listing) {
   TaskFilter filter = dead_filter(globals, listing.filter);
   filter.limit = limit;
   filter.before = before;
-  const auto tasks = client_of(globals).list(filter);
+  Client client = client_of(globals);
+  const auto tasks = client.list(filter);
   Table table({"ID", "KIND", "QUEUE", "DIED AT", "ATTEMPTS", "FORWARDED TO", "LAST ERROR"});
   for (const TaskRecord& task : tasks) {
     if (globals.json) {
@@ -67,7 +68,7 @@ void list(const Globals& globals, const Listing& listing) {
     return;
   }
   table.print();
-  print_next_page(tasks, limit);
+  print_next_page(client, filter, tasks);
 }
 
 struct ManyCall {
@@ -79,13 +80,14 @@ struct ManyCall {
 };
 
 void retry(const Globals& globals, const ManyCall& call) {
-  const int ways = (call.ids.empty() ? 0 : 1) + (says_anything(call.filter) ? 1 : 0) + (call.all ? 1 : 0);
-  if (ways != 1)
-    throw InvalidArgument(
-        "id", ways == 0 ? "is missing; give ids, a filter such as --kind NAME, or --all" : ", a filter and --all exclude each other");
-  if (call.ids.empty()) {
+  const bool many = says_anything(call.filter) || call.all;
+  if (call.ids.empty() && !many) throw InvalidArgument("id", "is missing; give ids, a filter such as --kind NAME, or --all");
+  if (!call.ids.empty() && many) throw InvalidArgument("id", "cannot be given together with a filter or --all");
+  check_plan(call.bulk);
+  if (many) {
+    const TaskFilter filter = dead_filter(globals, call.filter);
     check_can_ask(call.bulk);
-    return run_bulk(globals, call.bulk, dead_filter(globals, call.filter));
+    return run_bulk(globals, call.bulk, filter);
   }
   std::vector<TaskId> ids;
   ids.reserve(call.ids.size());
@@ -107,9 +109,10 @@ void purge(const Globals& globals, const ManyCall& call) {
     throw InvalidArgument("--older-than", "is missing, such as 30d; or give --all");
   if (call.older_than && (call.all || call.filter.dead_until))
     throw InvalidArgument("--older-than", "cannot be given together with --all or --dead-until");
-  check_can_ask(call.bulk);
+  check_plan(call.bulk);
   TaskFilter filter = dead_filter(globals, call.filter);
-  if (call.older_than) filter.dead_until = moment_of(globals, "--older-than", *call.older_than);
+  if (call.older_than) filter.dead_until = time_before(globals, "--older-than", *call.older_than);
+  check_can_ask(call.bulk);
   run_bulk(globals, call.bulk, filter);
 }
 
@@ -157,7 +160,8 @@ void add_queue(CLI::App& dead, Globals& globals) {
   set->add_flag("--kind", *kind, of_kind);
   set->add_option("target", *target, "Where its dead letters go")->required();
   set->callback([&globals, name, kind, target] { set_queue(globals, *name, *kind, *target); });
-  CLI::App* unset = queue->add_subcommand("unset", "Take it away again");
+  CLI::App* unset =
+      queue->add_subcommand("unset", "Take the dead-letter queue of a queue, or of a kind, away: what dies stays where it is");
   unset->add_option("name", *name, "The queue, or with --kind the kind")->required();
   unset->add_flag("--kind", *kind, of_kind);
   unset->callback([&globals, name, kind] { set_queue(globals, *name, *kind, {}); });
@@ -192,13 +196,13 @@ void add_dead(CLI::App& app, Globals& globals) {
   const auto counted = std::make_shared<FilterWords>();
   CLI::App* count = dead->add_subcommand("count", "How many dead letters there are, by queue and kind");
   add_filter_options(*count, *counted, true);
-  count->callback([&globals, counted] { print_counts(globals, client_of(globals).count(dead_filter(globals, *counted))); });
+  count->callback([&globals, counted] { print_counts(globals, client_of(globals).count(dead_filter(globals, *counted)), "dead letter"); });
 
   const auto revive = std::make_shared<ManyCall>();
   revive->bulk.action = Action::retry;
   CLI::App* again = dead->add_subcommand("retry", "Revive dead letters with new attempts; their errors stay on record");
   again->add_option("id", revive->ids, "The tasks' ids; or a filter, or --all instead")->type_name("INT");
-  again->add_flag("--all", revive->all, "All of them");
+  again->add_flag("--all", revive->all, "All of them, or all that fit the filter");
   add_bulk_options(*again, revive->bulk);
   add_filter_options(*again, revive->filter, true);
   again->callback([&globals, revive] { retry(globals, *revive); });

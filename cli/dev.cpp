@@ -131,7 +131,10 @@ void add_dev(CLI::App& app, Globals& globals) {
   stop->callback([&globals, destroy] { down(globals, *destroy); });
 
   dev->add_subcommand("status", "Say whether it runs, and where it is")->callback([&globals] { status(globals); });
-  dev->add_subcommand("url", "Print its address, for other programs")->callback([] { fmt::print("{}\n", existing().url().reveal()); });
+  dev->add_subcommand("url", "Print its address, for other programs")->callback([&globals] {
+    const std::string url = existing().url().reveal();
+    fmt::print("{}\n", globals.json ? Json{{"url", url}}.dump() : url);
+  });
 
   CLI::App* shell = dev->add_subcommand("psql", "Open psql on it; what follows, with or without a -- before it, is psql's");
   shell->footer("Example:\n  millrace dev psql -- -c 'SELECT * FROM millrace.tasks'");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <limits>
 #include <vector>
 
 namespace millrace::cli {
@@ -63,7 +64,11 @@ Backoff parse_backoff(std::string_view text) {
   std::string_view rest = text.substr(open + 1, text.size() - open - 2);
   for (;;) {
     const std::size_t comma = rest.find(',');
-    durations.push_back(parse_duration("--retry", rest.substr(0, comma)));
+    try {
+      durations.push_back(parse_duration("--retry", rest.substr(0, comma)));
+    } catch (const InvalidArgument&) {
+      refuse();
+    }
     if (comma == std::string_view::npos) break;
     rest.remove_prefix(comma + 1);
   }
@@ -79,9 +84,12 @@ template <class Number>
 Number number_of(const char* field, std::string_view text) {
   Number value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) {
-    throw InvalidArgument(field, fmt::format("is \"{}\"; allowed are whole numbers", text));
+  const bool whole = end == text.data() + text.size();
+  if (error == std::errc::result_out_of_range && whole) {
+    throw InvalidArgument(
+        field, fmt::format("is {}; allowed is {} to {}", text, std::numeric_limits<Number>::min(), std::numeric_limits<Number>::max()));
   }
+  if (error != std::errc{} || !whole) throw InvalidArgument(field, fmt::format("is \"{}\"; allowed are whole numbers", text));
   return value;
 }
 

@@ -1,21 +1,23 @@
 // millrace enqueue KIND [JSON|-]
-#include "base/json_text.hpp"
 #include "cli/app.hpp"
+#include "cli/args_check.hpp"
 #include "cli/duration.hpp"
 #include "cli/enqueue_options.hpp"
 #include "cli/wait.hpp"
 
 #include <millrace/client.hpp>
-#include <millrace/json_schema.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <charconv>
 #include <iostream>
 #include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace millrace::cli {
@@ -28,33 +30,48 @@ struct Call {
   bool lines = false, wait = false;
 };
 
-// What the library's definitions do for a C++ program: args that no handler would take are told to whoever is about to enqueue them.
-void check_schema(Client& client, const std::string& kind, const std::vector<std::string>& args, bool lines) {
-  const auto declared = client.kinds(kind);
-  if (declared.empty() || !declared[0].schema) return;
-  const JsonSchema schema(*declared[0].schema);
-  for (std::size_t i = 0; i < args.size(); ++i) {
-    // What is no JSON at all is told by the enqueue.
-    if (!base::is_json(args[i])) continue;
-    const auto problem = schema.problem(args[i]);
-    if (problem)
-      throw InvalidArgument("args", fmt::format("{}do not fit the schema of {}: {}; see millrace kind show {}",
-                                                lines ? fmt::format("of line {} ", i + 1) : "", kind, *problem, kind));
+// Says "line 3" where the library, which knows nothing of blank lines, says "args [1]".
+[[noreturn]] void rethrow_by_line(const InvalidArgument& error, const std::vector<int>& line_numbers) {
+  constexpr std::string_view before = "args [";
+  const std::string_view message = error.what();
+  std::size_t index = 0;
+  if (message.starts_with(before)) {
+    const char* const begin = message.data() + before.size();
+    const char* const end = message.data() + message.size();
+    const auto [stop, problem] = std::from_chars(begin, end, index);
+    if (problem == std::errc{} && stop != end && *stop == ']' && index < line_numbers.size())
+      throw InvalidArgument(fmt::format("line {}", line_numbers[index]), std::string(stop + 1, end).substr(1));
   }
+  throw error;
 }
 
 void enqueue_lines(const Globals& globals, const Call& call, const EnqueueOptions& options) {
   std::vector<std::string> all;
+  std::vector<int> line_numbers;
+  int number = 0;
   for (std::string line; std::getline(std::cin, line);) {
-    if (!line.empty()) all.push_back(line);
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    all.push_back(line);
+    line_numbers.push_back(number);
   }
   Client client({.database = globals.url(), .schema = globals.schema});
-  check_schema(client, call.kind, all, true);
-  const auto ids = client.enqueue_many(call.kind, all, options);
+  const ArgsCheck check(client, call.kind);
+  for (std::size_t i = 0; i < all.size(); ++i) check(all[i], fmt::format("of line {} ", line_numbers[i]));
+  std::vector<TaskId> ids;
+  try {
+    ids = client.enqueue_many(call.kind, all, options);
+  } catch (const InvalidArgument& e) {
+    rethrow_by_line(e, line_numbers);
+  }
   if (globals.json) {
-    for (const TaskId id : ids) fmt::print("{{\"id\": {}, \"created\": true}}\n", id.value);
+    // All of them wait for the same, if for anything: what one is, all are.
+    const auto first = ids.empty() ? std::nullopt : client.get(ids.front());
+    const bool later = options.delay.value_or(Milliseconds(0)).count() > 0 || (first && first->status == Status::scheduled);
+    const Status status = later ? Status::scheduled : Status::pending;
+    for (const TaskId id : ids) fmt::print("{{\"id\": {}, \"status\": \"{}\", \"created\": true}}\n", id.value, to_string(status));
   } else {
-    fmt::print("enqueued {} tasks\n", ids.size());
+    fmt::print("enqueued {}\n", ids.size() == 1 ? "1 task" : fmt::format("{} tasks", ids.size()));
   }
 }
 
@@ -63,7 +80,7 @@ void enqueue(const Globals& globals, Call call, const EnqueueOptions& options) {
   if (call.args == "-") call.args.assign(std::istreambuf_iterator<char>(std::cin), {});
   Client client({.database = globals.url(), .schema = globals.schema});
   const auto patience = call.patience ? std::optional(parse_duration("--wait-for", *call.patience)) : std::nullopt;
-  check_schema(client, call.kind, {call.args}, false);
+  ArgsCheck(client, call.kind)(call.args);
   const Enqueued task = client.enqueue(call.kind, call.args, options);
   const bool waits = call.wait || patience;
   if (globals.json && waits) return wait_for(globals, client, task.id, patience);
@@ -86,7 +103,7 @@ void enqueue(const Globals& globals, Call call, const EnqueueOptions& options) {
 void add_enqueue(CLI::App& app, Globals& globals) {
   const auto call = std::make_shared<Call>();
   CLI::App* command = app.add_subcommand("enqueue", "Add a task");
-  command->add_option("kind", call->kind, "The type of the task; decides the handler")->required();
+  command->add_option("kind", call->kind, "The kind of the task; decides the handler")->required();
   CLI::Option* args = command->add_option("args", call->args, "A JSON object; - reads it from standard input")->capture_default_str();
   add_enqueue_options(*command, call->words);
   CLI::Option* wait = command->add_flag("--wait", call->wait, "Wait until it has ended; exit code 0 only if it is completed");

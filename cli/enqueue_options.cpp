@@ -50,7 +50,7 @@ std::vector<std::string> fields_of(const std::vector<std::string>& texts) {
 }  // namespace
 
 void add_enqueue_options(CLI::App& command, EnqueueWords& words) {
-  command.add_option("--queue", words.queue, "Its lane; default: default");
+  command.add_option("--queue", words.queue, "Its queue; default: default");
   command.add_option("--priority", words.priority, "0 to 100, or critical, high, normal, low; default: normal");
   command.add_option("--delay", words.delay, "Not before so long from now, such as 5m")->type_name("DURATION");
   command.add_option("--at", words.at, "Not before this time, such as 2026-12-24T18:00:00Z")->type_name("TIME");

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <sstream>
 #include <string_view>
+#include <vector>
 
 namespace millrace::cli {
 namespace {
@@ -41,6 +42,78 @@ std::string_view until_password(std::string_view message) noexcept {
   return message.substr(0, message.rfind(' ', at) + 1);
 }
 
+// Fields of the library whose option has another name; all others are called alike but for -- and _.
+struct Renamed {
+  std::string_view field, option;
+};
+constexpr Renamed renamed[] = {{"queues", "--queue"},       {"queues.concurrency", "--queue"},
+                               {"poll_interval", "--poll"}, {"run_at", "--at"},
+                               {"run_at", "--delay"},       {"backoff", "--retry"},
+                               {"backoff.base", "--retry"}, {"backoff.cap", "--retry"},
+                               {"unique_by", "--unique"},   {"tags", "--tag"},
+                               {"metadata", "--meta"}};
+
+// The option of the command that a field was typed with, or without `given` can be; none if there is none.
+std::string option_of(const CLI::App& command, const std::string& field, bool given = true) {
+  std::vector<std::string> candidates;
+  for (const Renamed& one : renamed) {
+    if (one.field == field) candidates.emplace_back(one.option);
+  }
+  std::string same = "--" + field;
+  std::replace(same.begin(), same.end(), '_', '-');
+  candidates.push_back(std::move(same));
+  std::string known;
+  for (std::string& one : candidates) {
+    const CLI::Option* option = command.get_option_no_throw(one);
+    if (option == nullptr) continue;
+    if (given && option->count() > 0) return one;
+    if (known.empty()) known = one;
+  }
+  return known;
+}
+
+// The names of fields in what is said of one, such as "needs unique_key or unique_by". What is quoted was typed, and stays.
+std::string with_options(const CLI::App& command, std::string_view problem) {
+  std::string text;
+  bool quoted = false;
+  for (std::size_t at = 0; at < problem.size();) {
+    const auto part_of_name = [&](std::size_t i) {
+      return i < problem.size() && (problem[i] == '_' || std::isalnum(static_cast<unsigned char>(problem[i])) != 0);
+    };
+    if (quoted || !part_of_name(at)) {
+      quoted ^= problem[at] == '"';
+      text += problem[at++];
+      continue;
+    }
+    std::size_t end = at;
+    while (part_of_name(end)) ++end;
+    const std::string word(problem.substr(at, end - at));
+    // Plain words are taken for what they are, but where only a field can stand.
+    const bool field =
+        word.find('_') != std::string::npos || text.ends_with("needs ") || text.ends_with(" with ") || text.ends_with(" or ");
+    const std::string option = field ? option_of(command, word, false) : std::string();
+    text += option.empty() ? word : option;
+    at = end;
+  }
+  return text;
+}
+
+// What CLI11 says, as everything else here is said.
+std::string usage_problem(const CLI::App& app, const CLI::App& command, const CLI::ParseError& error) {
+  const std::string said = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const auto words = app.remaining(true);
+    const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with('-'); });
+    if (option != words.end()) return "there is no option " + option->substr(0, option->find('='));
+    const bool has_commands = !command.get_subcommands([](const CLI::App*) { return true; }).empty();
+    if (!words.empty() && has_commands) return "there is no command or option " + words.front();
+    if (!words.empty()) return words.front() + " is one argument too many";
+  }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && said.find(" missing") != std::string::npos)
+    return said.substr(0, said.find(':')) + " needs a value";
+  return said;
+}
+
 }  // namespace
 
 int fail(int code, const std::string& message) noexcept {
@@ -60,7 +133,7 @@ int explain_usage(const CLI::App& app, const CLI::ParseError& error) {
     return flush_output(code);
   }
   const CLI::App& command = innermost(app);
-  std::string problem = error.what();
+  std::string problem = usage_problem(app, command, error);
   if (command.get_require_subcommand_min() > 0) {
     // CLI11 says that a subcommand is required, also when one was given that there is not.
     const auto words = app.remaining(true);
@@ -71,6 +144,24 @@ int explain_usage(const CLI::App& app, const CLI::ParseError& error) {
     problem = words.empty() ? "a command is missing" : fmt::format("there is no command or option {}", words.front());
   }
   return fail(2, fmt::format("{}; try: {} --help", problem, name_of(command)));
+}
+
+int explain_input(const CLI::App& app, const InvalidArgument& error) {
+  const CLI::App& command = innermost(app);
+  const std::string message = error.what();
+  const std::string option = option_of(command, error.field());
+  const std::string rest = message.substr(std::min(error.field().size(), message.size()));
+  return fail(2, (option.empty() ? error.field() : option) + with_options(command, rest));
+}
+
+int explain_missing(const NotFound& error) {
+  std::string message = error.what();
+  if (message.find("; ") == std::string::npos) {
+    if (message.starts_with("there is no task ")) message += "; millrace task list shows the latest";
+    if (message.starts_with("there is no schedule ")) message += "; millrace schedule list shows all";
+    if (message.starts_with("there is no worker ")) message += "; millrace worker list shows those that are here";
+  }
+  return fail(3, message);
 }
 
 int explain_connection(const ConnectionError& error) {

@@ -8,6 +8,9 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <string_view>
+
 namespace millrace::cli {
 
 void add_filter_options(CLI::App& command, FilterWords& words, bool dead_letters) {
@@ -16,10 +19,7 @@ void add_filter_options(CLI::App& command, FilterWords& words, bool dead_letters
     return command.add_option(name, word, help)->group(which);
   };
   if (!dead_letters) {
-    command
-        .add_option("--status", words.status,
-                    "pending, scheduled, retrying, running, completed, failed or cancelled; several: with commas between, or repeated")
-        ->delimiter(',')
+    command.add_option("--status", words.status, "pending, scheduled, retrying, running, completed, failed, cancelled; several: a,b")
         ->allow_extra_args(false)
         ->group(which);
   }
@@ -55,17 +55,21 @@ Time database_now(const Globals& globals) {
   return link.run("SELECT " + base::quote_identifier(globals.schema) + ".clock()").time(0, 0).value();
 }
 
+Time time_before(const Globals& globals, const char* option, const std::string& text) {
+  const Milliseconds ago = parse_duration(option, text);
+  if (ago > std::chrono::days(36525)) throw InvalidArgument(option, fmt::format("is \"{}\"; allowed is at most 36525d", text));
+  return std::max(database_now(globals) - ago, Time{});
+}
+
 Time moment_of(const Globals& globals, const char* option, const std::string& text) {
   if (const auto time = base::parse_time(text)) return *time;
-  Milliseconds ago{};
   try {
-    ago = parse_duration(option, text);
+    static_cast<void>(parse_duration(option, text));
   } catch (const InvalidArgument&) {
     throw InvalidArgument(option,
                           fmt::format("is \"{}\"; allowed are times such as 2026-12-24T18:00:00Z, or how long ago, such as 2h", text));
   }
-  if (ago > std::chrono::days(36525)) throw InvalidArgument(option, fmt::format("is \"{}\"; allowed is at most 36525d", text));
-  return std::max(database_now(globals) - ago, Time{});
+  return time_before(globals, option, text);
 }
 
 TaskFilter filter_of(const Globals& globals, const FilterWords& words) {
@@ -74,7 +78,14 @@ TaskFilter filter_of(const Globals& globals, const FilterWords& words) {
     return moment_of(globals, option, *word);
   };
   TaskFilter filter;
-  for (const std::string& status : words.status) filter.status.push_back(status_from(status));
+  for (const std::string& statuses : words.status) {
+    // Not CLI11's delimiter, which drops what is empty between two commas.
+    for (std::size_t begin = 0; begin <= statuses.size();) {
+      const std::size_t comma = std::min(statuses.find(',', begin), statuses.size());
+      filter.status.push_back(status_from(std::string_view(statuses).substr(begin, comma - begin)));
+      begin = comma + 1;
+    }
+  }
   filter.queue = words.queue;
   filter.kind = words.kind;
   filter.tags = words.tags;

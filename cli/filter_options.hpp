@@ -25,6 +25,8 @@ void add_filter_options(CLI::App& command, FilterWords& words, bool dead_letters
 [[nodiscard]] bool says_anything(const FilterWords& words);
 /// The filter that they mean. Throws InvalidArgument. Asks the database for its time if a time is given as how long ago.
 [[nodiscard]] TaskFilter filter_of(const Globals& globals, const FilterWords& words);
+/// So long before the database's now.
+[[nodiscard]] Time time_before(const Globals& globals, const char* option, const std::string& text);
 /// A time, or so long before the database's now.
 [[nodiscard]] Time moment_of(const Globals& globals, const char* option, const std::string& text);
 /// The database's now.

@@ -64,9 +64,9 @@ void show(const Globals& globals, const std::string& kind) {
 void add_kind(CLI::App& app, Globals& globals) {
   CLI::App* group = app.add_subcommand("kind", "What workers declare of the kinds that they handle: their tasks' defaults and schema");
   group->require_subcommand(1);
-  group->add_subcommand("list", "All of them")->callback([&globals] { list(globals); });
+  group->add_subcommand("list", "The kinds that workers declared, with their defaults")->callback([&globals] { list(globals); });
   const auto name = std::make_shared<std::string>();
-  CLI::App* one = group->add_subcommand("show", "One, with its retry policy and the JSON Schema of its args");
+  CLI::App* one = group->add_subcommand("show", "What was declared of one kind, with its retry policy and the JSON Schema of its args");
   one->add_option("kind", *name, "The kind, or a former name of it")->required();
   one->callback([&globals, name] { show(globals, *name); });
   CLI::App* forget = group->add_subcommand("forget", "Forget what was declared of a kind that nobody handles any more; its tasks stay");

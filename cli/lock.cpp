@@ -69,13 +69,18 @@ void holder(const Globals& globals, const Call& call) {
 
 void acquire(const Globals& globals, const Call& call) {
   const std::string owner = call.owner ? *call.owner : engine::fresh_owner();
-  const auto attempt =
-      client_of(globals).acquire_lock(call.name, owner, parse_duration("--ttl", call.ttl), parse_duration("--wait", call.wait));
-  if (!attempt.acquired()) throw refusal(call.name, attempt.owner, attempt.expires_at);
+  const Milliseconds wait = parse_duration("--wait", call.wait);
+  Client client = client_of(globals);
+  const auto attempt = client.acquire_lock(call.name, owner, parse_duration("--ttl", call.ttl), wait);
+  if (!attempt.acquired()) throw refusal(call.name, wait, attempt.owner, attempt.expires_at);
+  // The answer to acquire_lock() does not say since when; the row does, unless it has changed hands meanwhile.
+  auto held = globals.json ? client.lock_holder(call.name) : std::nullopt;
+  if (held && held->token != *attempt.token) held.reset();
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name},
                             {"owner", owner},
                             {"token", attempt.token->value},
+                            {"acquired_at", held ? Json(base::format_time(held->acquired_at)) : Json()},
                             {"expires_at", base::format_time(attempt.expires_at.value_or(Time{}))}}
                            .dump());
   else
@@ -98,8 +103,8 @@ void extend(const Globals& globals, const Call& call) {
 void release(const Globals& globals, const Call& call) {
   const LockToken token = token_of(call);
   if (!client_of(globals).release_lock(call.name, token))
-    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder NAME tells who holds it",
-                                 call.name, token.value));
+    throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder {} tells who holds it", call.name,
+                                 token.value, call.name));
   if (globals.json)
     fmt::print("{}\n", Json{{"name", call.name}, {"token", token.value}, {"released", true}}.dump());
   else
@@ -143,14 +148,14 @@ void add_lock(CLI::App& app, Globals& globals) {
   releasing->add_option("token", call->token, "The token that acquire printed")->required()->type_name("TOKEN");
   releasing->callback([&globals, call] { release(globals, *call); });
 
-  CLI::App* running = add("run", "Hold a lock while a command runs: millrace lock run NAME [options] -- COMMAND [ARGUMENT]...");
+  CLI::App* running = add("run", "Hold a lock while a command runs: lock run NAME [options] -- COMMAND [ARGUMENT]...");
   add_acquiring(running, "Who has it. Default: unique to this call");
   running->add_option("command", call->command, "The command, after --")->required()->type_name("-- COMMAND")->expected(-1);
   running->footer(
-      "The command finds MILLRACE_LOCK_NAME, MILLRACE_LOCK_TOKEN and MILLRACE_SCHEMA in its environment. Its exit code becomes ours: 128 + "
-      "n\n"
-      "if signal n ended it, 127 if there is no such command, 126 if it cannot be run. It is told with SIGTERM if the lock is lost, and\n"
-      "killed a tenth of the ttl later. If somebody else has the lock, or it was lost, the exit code is 4.");
+      "The command finds MILLRACE_LOCK_NAME, MILLRACE_LOCK_TOKEN and MILLRACE_SCHEMA in its environment. Its exit code\n"
+      "becomes ours: 128 + n if signal n ended it, 127 if there is no such command, 126 if it cannot be run. It is told\n"
+      "with SIGTERM if the lock is lost, and killed a tenth of the ttl later. If somebody else has the lock, or it was\n"
+      "lost, the exit code is 4.");
   running->callback([&globals, call] {
     const int code = run_locked(
         globals, call->name,

@@ -2,6 +2,7 @@
 
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
+#include "cli/duration.hpp"
 #include "cli/failure.hpp"
 
 #include <millrace/client.hpp>
@@ -181,10 +182,13 @@ void let_go(Lock& lock) {
 
 }  // namespace
 
-StateError refusal(const std::string& name, const std::optional<std::string>& owner, const std::optional<Time>& expires_at) {
+StateError refusal(const std::string& name, Milliseconds waited, const std::optional<std::string>& owner,
+                   const std::optional<Time>& expires_at) {
   const std::string who = owner && expires_at
                               ? fmt::format("{} has it until {}", *owner, base::format_time(*expires_at).substr(0, 19) + 'Z')
                               : "a transaction that used it, or acquires it, has not ended";
+  if (waited.count() > 0)
+    return StateError(fmt::format("lock \"{}\" could not be acquired within {}: {}", name, format_duration(waited), who));
   return StateError(fmt::format("lock \"{}\" could not be acquired: {}; --wait DURATION keeps trying", name, who));
 }
 
@@ -193,7 +197,8 @@ int run_locked(const Globals& globals, const std::string& name, const LockOption
   auto lock = Lock::acquire(database, name, options);
   if (!lock) {
     const auto holder = Client(database).lock_holder(name);
-    throw refusal(name, holder ? std::optional(holder->owner) : std::nullopt, holder ? std::optional(holder->expires_at) : std::nullopt);
+    throw refusal(name, options.wait, holder ? std::optional(holder->owner) : std::nullopt,
+                  holder ? std::optional(holder->expires_at) : std::nullopt);
   }
   const auto lost = lock->stop_token();
   Child child(command, {"MILLRACE_LOCK_NAME=" + name, fmt::format("MILLRACE_LOCK_TOKEN={}", lock->token().value),

@@ -11,8 +11,9 @@ namespace millrace::cli {
 
 struct Globals;
 
-/// What to say when somebody else has the lock: who, if that is known.
-[[nodiscard]] StateError refusal(const std::string& name, const std::optional<std::string>& owner, const std::optional<Time>& expires_at);
+/// What to say when somebody else has the lock, after so long: who, if that is known.
+[[nodiscard]] StateError refusal(const std::string& name, Milliseconds waited, const std::optional<std::string>& owner,
+                                 const std::optional<Time>& expires_at);
 
 /// Acquires the lock, runs the command with our standard files, and releases the lock when it has ended. Signals that ask us to end are
 /// passed on to it. If the lock is lost it gets SIGTERM, and SIGKILL a tenth of the ttl later, before the lease is over.

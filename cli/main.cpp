@@ -73,6 +73,8 @@ int run(int argc, char** argv) {
     return flush_output(0);
   } catch (const CLI::ParseError& e) {
     return explain_usage(app, e);
+  } catch (const InvalidArgument& e) {
+    return explain_input(app, e);
   } catch (const SchemaError& e) {
     return explain_schema(e, globals);
   }
@@ -92,7 +94,7 @@ int main(int argc, char** argv) {
   } catch (const InvalidArgument& e) {
     return cli::fail(2, e.what());
   } catch (const NotFound& e) {
-    return cli::fail(3, e.what());
+    return cli::explain_missing(e);
   } catch (const StateError& e) {
     return cli::fail(4, e.what());
   } catch (const ConnectionError& e) {

@@ -3,6 +3,7 @@
 
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
+#include "cli/duration.hpp"
 #include "cli/table.hpp"
 
 #include <fmt/format.h>
@@ -21,8 +22,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Range {
-  int from = 0;
-  std::optional<int> to{};
+  std::optional<std::string> from{}, to{};
+
+  [[nodiscard]] int first() const { return from ? parse_int("--from", *from) : 0; }
+  [[nodiscard]] std::optional<int> last() const { return to ? std::optional(parse_int("--to", *to)) : std::nullopt; }
 };
 
 std::string title(int version, const std::string& name) { return fmt::format("{:04} {}", version, name); }
@@ -102,18 +105,20 @@ void add_migrate(CLI::App& app, Globals& globals) {
 
   const auto range = std::make_shared<Range>();
   CLI::App* up = migrate->add_subcommand("up", "Apply what is pending");
-  up->add_option("--to", range->to, "The last migration to apply (default: all)");
+  up->add_option("--to", range->to, "The last migration to apply; default: all")->type_name("INT");
   up->callback([&globals, range] {
+    const auto to = range->last();
     Reporter report(globals);
-    Migrator(globals.url(), globals.schema).up(range->to, std::ref(report));
+    Migrator(globals.url(), globals.schema).up(to, std::ref(report));
     report.finish("nothing to apply");
   });
 
   CLI::App* down = migrate->add_subcommand("down", "Revert migrations, and delete what is stored in what they made");
-  down->add_option("--to", range->to, "The last migration to keep; 0 reverts everything")->required();
+  down->add_option("--to", range->to, "The last migration to keep; 0 reverts everything")->required()->type_name("INT");
   down->callback([&globals, range] {
+    const int to = parse_int("--to", range->to.value());
     Reporter report(globals);
-    Migrator(globals.url(), globals.schema).down(*range->to, std::ref(report));
+    Migrator(globals.url(), globals.schema).down(to, std::ref(report));
     report.finish("nothing to revert");
   });
 
@@ -121,9 +126,10 @@ void add_migrate(CLI::App& app, Globals& globals) {
   status->callback([&globals] { print_status(globals); });
 
   CLI::App* print = migrate->add_subcommand("print", "Print SQL that does what up does, to be run by psql; needs no database");
-  print->add_option("--from", range->from, "Print those after this one (default: 0)");
-  print->add_option("--to", range->to, "The last one to print (default: all)");
-  print->callback([&globals, range] { fmt::print("{}", Migrator(ConnectionString(), globals.schema).print(range->from, range->to)); });
+  print->add_option("--from", range->from, "Print those after this one; default: 0")->type_name("INT");
+  print->add_option("--to", range->to, "The last one to print; default: all")->type_name("INT");
+  print->callback(
+      [&globals, range] { fmt::print("{}", Migrator(ConnectionString(), globals.schema).print(range->first(), range->last())); });
 }
 
 }  // namespace millrace::cli

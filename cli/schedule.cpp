@@ -1,6 +1,7 @@
 // millrace schedule create | list | show | preview | pause | resume | run | delete
 #include "base/time_text.hpp"
 #include "cli/app.hpp"
+#include "cli/args_check.hpp"
 #include "cli/duration.hpp"
 #include "cli/table.hpp"
 #include "engine/schedules.hpp"
@@ -14,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace millrace::cli {
 namespace {
@@ -80,8 +82,17 @@ ScheduleRecord one_schedule(Client& client, const std::string& name) {
   return std::move(found.front());
 }
 
+// As the database will have it when the schedule ticks, with a tick that may be any.
+std::string with_sample_tick(std::string args) {
+  constexpr std::string_view mark = "{{tick}}", tick = "2026-01-01T00:00:00Z";
+  for (std::size_t at = args.find(mark); at != std::string::npos; at = args.find(mark, at + tick.size()))
+    args.replace(at, mark.size(), tick);
+  return args;
+}
+
 void create(const Globals& globals, const Creation& call) {
   Client client = client_of(globals);
+  ArgsCheck(client, call.kind)(with_sample_tick(call.args));
   const Put put = client.put_schedule(call.name, call.rule, call.kind, call.args, options_of(call));
   const ScheduleRecord made = one_schedule(client, call.name);
   const char* word = put == Put::created ? "created" : put == Put::changed ? "changed" : "unchanged";
@@ -169,11 +180,11 @@ void show(const Globals& globals, const std::string& name) {
   line("queue", fmt::format("{}, priority {}", one.queue, one.priority.value()));
   line("attempts", std::to_string(one.max_attempts));
   line("tags", fmt::format("{}", fmt::join(one.tags, ", ")));
-  if (one.timeout) line("timeout", fmt::format("{} ms", one.timeout->count()));
+  if (one.timeout) line("timeout", format_duration(*one.timeout));
   line("retry policy", one.backoff.value_or(""));
   line("missed ticks", one.misfire == Misfire::all ? fmt::format("all, at most {}", one.misfire_max) : std::string(to_string(one.misfire)));
-  line("grace", fmt::format("{} ms", one.grace.count()));
-  if (one.jitter.count() > 0) line("jitter", fmt::format("{} ms", one.jitter.count()));
+  line("grace", format_duration(one.grace));
+  if (one.jitter.count() > 0) line("jitter", format_duration(one.jitter));
   if (one.exclusive != Exclusive::no) line("exclusive", std::string(to_string(one.exclusive)));
   line("state", state_of(one));
   line("problem", one.problem.value_or(""));
@@ -246,7 +257,7 @@ void add_schedule(CLI::App& app, Globals& globals) {
   make->add_option("name", creation->name, "Its name")->required();
   make->add_option("rule", creation->rule, "A cron of 5 fields (6 with seconds first), @hourly to @yearly, or such as 'every 90s'")
       ->required();
-  make->add_option("kind", creation->kind, "The type of its tasks")->required();
+  make->add_option("kind", creation->kind, "The kind of its tasks")->required();
   make->add_option("args", creation->args, "A JSON object; {{tick}} in it becomes each tick's time")->capture_default_str();
   creation->plan.add_to(*make);
   make->add_option("--misfire", creation->misfire, "Ticks missed while nothing ran: skip, one or all; default: one")->type_name("POLICY");
@@ -254,7 +265,7 @@ void add_schedule(CLI::App& app, Globals& globals) {
   make->add_option("--grace", creation->grace, "A tick later than this was missed; default: 1m")->type_name("DURATION");
   make->add_option("--jitter", creation->jitter, "Fire each tick up to so much later, spread evenly; default: 0s")->type_name("DURATION");
   make->add_option("--exclusive", creation->exclusive, "While the last task is live: no, skip or queue; default: no")->type_name("POLICY");
-  make->add_option("--queue", creation->queue, "The lane of its tasks; default: default");
+  make->add_option("--queue", creation->queue, "The queue of its tasks; default: default");
   make->add_option("--priority", creation->priority, "0 to 100, or critical, high, normal, low; default: normal");
   make->add_option("--max-attempts", creation->max_attempts, "Runs before a task becomes a dead letter; 1 to 1000, default 5")
       ->type_name("INT");
@@ -285,22 +296,23 @@ void add_schedule(CLI::App& app, Globals& globals) {
   look->footer("Example:\n  millrace schedule preview '30 2 * * *' --zone Europe/Berlin --from 2027-03-27T00:00:00Z --count 3");
   look->callback([&globals, previewing] { preview(globals, *previewing); });
 
-  verb("pause", "No more ticks until it is resumed", [](const Globals& g, const std::string& n) {
+  verb("pause", "Stop a schedule: no more ticks until it is resumed", [](const Globals& g, const std::string& n) {
     client_of(g).pause_schedule(n);
     say(g, n, "paused");
   });
-  verb("resume", "Go on with the first tick after now", [](const Globals& g, const std::string& n) {
+  verb("resume", "Let a paused schedule go on with the first tick after now", [](const Globals& g, const std::string& n) {
     const auto next = client_of(g).resume_schedule(n);
+    if (g.json) return fmt::print("{}\n", Json{{"name", n}, {"outcome", "resumed"}, {"next_tick", time_json(next)}}.dump());
     say(g, n, "resumed", next ? "; next at " + short_time(next) : "; its rule has no more ticks");
   });
-  verb("run", "Add a task of it now, beside its ticks", [](const Globals& g, const std::string& n) {
+  verb("run", "Add a task of a schedule now, beside its ticks", [](const Globals& g, const std::string& n) {
     const TaskId task = client_of(g).run_schedule(n);
     if (g.json)
       fmt::print("{}\n", Json{{"name", n}, {"outcome", "run"}, {"task", task.value}}.dump());
     else
       fmt::print("schedule {} run: task {}\n", printable(n), task.value);
   });
-  verb("delete", "Delete it; its tasks stay", [](const Globals& g, const std::string& n) {
+  verb("delete", "Delete a schedule; the tasks that it made stay", [](const Globals& g, const std::string& n) {
     client_of(g).delete_schedule(n);
     say(g, n, "deleted");
   });

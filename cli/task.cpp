@@ -90,12 +90,12 @@ void list(const Globals& globals, const Listing& listing) {
                base::format_time(task.run_at).substr(0, 19), last_error(task)});
   }
   table.print();
-  print_next_page(tasks, limit);
+  print_next_page(client, filter, tasks);
 }
 
 void count(const Globals& globals, const FilterWords& words) {
   const TaskFilter filter = filter_of(globals, words);
-  print_counts(globals, Client({.database = globals.url(), .schema = globals.schema}).count(filter));
+  print_counts(globals, Client({.database = globals.url(), .schema = globals.schema}).count(filter), "task");
 }
 
 }  // namespace

@@ -27,7 +27,10 @@ struct ChangeWords {
 
 void print_changed(const Globals& globals, const BulkCall& call, TaskId id, const std::optional<Status>& status) {
   if (globals.json) {
-    fmt::print("{{\"id\": {}, \"status\": \"{}\"}}\n", id.value, status ? to_string(*status) : "deleted");
+    const std::string value = call.priority ? fmt::format(", \"priority\": {}", call.priority->value())
+                              : call.run_at ? fmt::format(", \"run_at\": \"{}\"", base::format_time(*call.run_at))
+                                            : std::string();
+    fmt::print("{{\"id\": {}, \"status\": \"{}\"{}}}\n", id.value, status ? to_string(*status) : "deleted", value);
     return;
   }
   if (!status)
@@ -75,13 +78,17 @@ void run(const Globals& globals, ChangeWords& words) {
   if (words.ids.empty() == !by_filter)
     throw InvalidArgument("id",
                           by_filter ? "cannot be given together with a filter" : "is missing; give ids, or a filter such as --kind NAME");
-  // All are read before the first is touched.
+  // All is read before anybody is asked and before the first is touched.
+  check_plan(words.bulk);
   std::vector<TaskId> ids;
   ids.reserve(words.ids.size());
   for (const std::string& text : words.ids) ids.push_back({parse_integer("id", text)});
-  if (by_filter) check_can_ask(words.bulk);
   read_value(globals, words);
-  if (by_filter) return run_bulk(globals, words.bulk, filter_of(globals, words.filter));
+  if (by_filter) {
+    const TaskFilter filter = filter_of(globals, words.filter);
+    check_can_ask(words.bulk);
+    return run_bulk(globals, words.bulk, filter);
+  }
   if (words.bulk.plan) return run_bulk(globals, words.bulk, {.ids = ids});
   Client client({.database = globals.url(), .schema = globals.schema});
   for (const TaskId id : ids) print_changed(globals, words.bulk, id, change(client, words.bulk, id));
@@ -101,7 +108,7 @@ void add_task_changes(CLI::App& task, Globals& globals) {
     return std::pair(command, words);
   };
   add("cancel", Action::cancel, "Cancel tasks that have not ended; running ones are asked to stop");
-  add("retry", Action::retry, "Revive failed or cancelled tasks with new attempts; by a filter without --status: failed ones");
+  add("retry", Action::retry, "Revive failed or cancelled tasks; by a filter without --status: failed ones");
   const auto priority = add("reprioritise", Action::reprioritise, "Give tasks that wait for their run another priority");
   priority.first->add_option("--priority", priority.second->priority, "0 to 100, or critical, high, normal, low")->required();
   const auto time = add("reschedule", Action::reschedule, "Give tasks that wait for their run another time");

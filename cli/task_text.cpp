@@ -1,6 +1,7 @@
 #include "cli/task_text.hpp"
 
 #include "base/time_text.hpp"
+#include "cli/duration.hpp"
 #include "cli/table.hpp"
 
 #include <fmt/format.h>
@@ -57,7 +58,7 @@ std::string json_of(const TaskRecord& task, const std::optional<Progress>& progr
   return fmt::format("{}, \"progress\": {}}}", row.substr(0, row.size() - 1), said);
 }
 
-void print_counts(const Globals& globals, const std::vector<TaskCount>& counts) {
+void print_counts(const Globals& globals, const std::vector<TaskCount>& counts, const char* noun) {
   Table table({"QUEUE", "KIND", "STATUS", "TASKS"});
   std::int64_t total = 0;
   for (const TaskCount& one : counts) {
@@ -72,11 +73,14 @@ void print_counts(const Globals& globals, const std::vector<TaskCount>& counts) 
   }
   if (globals.json) return;
   if (!counts.empty()) table.print();
-  fmt::print("{}\n", counts.empty() ? "no tasks" : total == 1 ? "1 task" : fmt::format("{} tasks", total));
+  fmt::print("{}\n", counts.empty() ? fmt::format("no {}s", noun) : fmt::format("{} {}{}", total, noun, total == 1 ? "" : "s"));
 }
 
-void print_next_page(const std::vector<TaskRecord>& page, int limit) {
-  if (page.size() == static_cast<std::size_t>(limit)) fmt::print("next page: the same with --before {}\n", page.back().id.value);
+void print_next_page(Client& client, TaskFilter filter, const std::vector<TaskRecord>& page) {
+  if (page.empty() || page.size() < static_cast<std::size_t>(filter.limit.value_or(50))) return;
+  filter.before = page.back().id;
+  filter.limit = 1;
+  if (!client.list(filter).empty()) fmt::print("next page: the same with --before {}\n", page.back().id.value);
 }
 
 std::string last_error(const TaskRecord& task) {
@@ -112,7 +116,7 @@ void print_task(const TaskRecord& task, const std::optional<Progress>& progress)
   line("created at", time(task.created_at));
   line("started at", time(task.started_at));
   line("finished at", time(task.finished_at));
-  if (task.timeout) line("timeout", fmt::format("{} ms", task.timeout->count()));
+  if (task.timeout) line("timeout", format_duration(*task.timeout));
   line("expires at", time(task.expires_at));
   line("reason", task.reason.value_or(""));
   line("correlation", task.correlation.value_or(""));

@@ -16,10 +16,10 @@ namespace millrace::cli {
 [[nodiscard]] std::string json_of(const TaskRecord& task, const std::optional<Progress>& progress);
 /// Everything about it to standard output, a line each.
 void print_task(const TaskRecord& task, const std::optional<Progress>& progress);
-/// The lines of `task count`.
-void print_counts(const Globals& globals, const std::vector<TaskCount>& counts);
-/// If the page is full, how to get the next one.
-void print_next_page(const std::vector<TaskRecord>& page, int limit);
+/// The lines of `task count`; the noun is what they count.
+void print_counts(const Globals& globals, const std::vector<TaskCount>& counts, const char* noun);
+/// If this page of the filter's tasks is full and there are more, how to get the next one.
+void print_next_page(Client& client, TaskFilter filter, const std::vector<TaskRecord>& page);
 /// The first line of its last error; empty if it has none.
 [[nodiscard]] std::string last_error(const TaskRecord& task);
 /// Such as `[#########-----------]  47 %  47/100  note`, or without the total `47  note`.

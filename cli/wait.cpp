@@ -48,14 +48,16 @@ void wait_for(const Globals& globals, Client& client, TaskId id, std::optional<M
   const auto ended = patience ? client.wait(id, *patience, on_progress) : client.wait(id, std::chrono::days(3650), on_progress);
   ticker.clear();
   const auto task = ended ? ended : client.get(id);
-  if (!task) throw NotFound(fmt::format("there is no task {} any more", id.value));
+  if (!task) throw NotFound(fmt::format("there is no task {} any more; millrace task list shows the latest", id.value));
   if (globals.json) fmt::print("{}\n", json_of(*task, client.progress(id)));
   if (!ended)
     throw Exit{
         fail(1, fmt::format("task {} is {} still; millrace task wait {} goes on waiting", id.value, to_string(task->status), id.value))};
   if (task->status != Status::completed) {
-    const std::string why = task->errors.empty() ? "" : ": " + task->errors.back().message;
-    throw Exit{fail(1, fmt::format("task {} is {}{}", id.value, to_string(task->status), why))};
+    // The last error is why it failed; a cancelled one may have errors of attempts, even of a death, before.
+    std::string why = task->reason.value_or("");
+    if (task->status == Status::failed && !task->errors.empty()) why = task->errors.back().message;
+    throw Exit{fail(1, fmt::format("task {} is {}{}{}", id.value, to_string(task->status), why.empty() ? "" : ": ", why))};
   }
   if (!globals.json) fmt::print("task {} is completed{}\n", id.value, task->result ? ": " + printable(*task->result) : "");
 }

@@ -1,14 +1,19 @@
 // millrace worker --queue NAME=N --exec KIND=COMMAND
+#include "base/text.hpp"
+#include "base/time_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
 #include "cli/exec_handler.hpp"
 #include "cli/failure.hpp"
 #include "cli/table.hpp"
+#include "postgres/connection.hpp"
 
 #include <millrace/client.hpp>
 #include <millrace/worker.hpp>
 
 #include <fmt/format.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
@@ -17,6 +22,7 @@
 #include <csignal>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include <unistd.h>
 
@@ -57,21 +63,56 @@ WorkerOptions options_of(const Globals& globals, const Call& call) {
   return options;
 }
 
-// Sends this process the signal that ends a worker once its queues have been empty twice in a row.
-void watch_until_empty(const std::stop_token& stop, const WorkerOptions& options) {
+// What the tasks in these queues that do not run are, when nothing else is left: they may keep a worker for ever.
+void tell_what_waits(const WorkerOptions& options, const std::vector<std::string>& handled) {
+  postgres::Connection link(postgres::Dial{.url = options.database, .application = "millrace", .schema = options.schema});
+  postgres::ArrayText queues;
+  for (const WorkerQueue& queue : options.queues) queues.text(queue.name);
+  const auto rows =
+      link.run(fmt::format("SELECT t.kind, count(*), min(min(k.run_at)) OVER () FROM {0}.tickets k JOIN {0}.tasks t ON t.id = k.id"
+                           " WHERE k.queue = ANY ($1) GROUP BY t.kind ORDER BY 2 DESC, 1",
+                           base::quote_identifier(options.schema)),
+               postgres::Params().text(std::move(queues).take()));
+  if (rows.size() == 0) return;
+  constexpr int kinds_max = 10;
+  std::int64_t count = 0;
+  std::string kinds;
+  for (int row = 0; row < rows.size(); ++row) {
+    count += rows.integer(row, 1);
+    if (row >= kinds_max) continue;
+    const std::string kind(rows.text(row, 0));
+    const bool known = std::find(handled.begin(), handled.end(), kind) != handled.end();
+    kinds += fmt::format("{}{} of {}{}", kinds.empty() ? "" : ", ", rows.integer(row, 1), printable(kind),
+                         known ? "" : ", which has no program here");
+  }
+  if (rows.size() > kinds_max) kinds += fmt::format(", and {} more kinds", rows.size() - kinds_max);
+  options.logger->info("waiting for {}: {}; the next is due at {}Z",
+                       count == 1 ? "1 task that is not due" : fmt::format("{} tasks that are not due", count), kinds,
+                       base::format_time(rows.time(0, 2).value_or(Time{})).substr(0, 19));
+}
+
+// Sends this process the signal that ends a worker once its queues have been empty twice in a row. Says once what it waits for, when
+// all that is left is not due.
+void watch_until_empty(const std::stop_token& stop, const WorkerOptions& options, const std::vector<std::string>& handled) {
   Client client({.database = options.database, .schema = options.schema});
+  bool told = false;
+  int idle = 0;
   for (int empty = 0; empty < 2 && !stop.stop_requested();) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     try {
-      std::int64_t live = 0;
+      std::int64_t live = 0, busy = 0;
       for (const QueueStats& one : client.stats()) {
         const bool ours =
             std::any_of(options.queues.begin(), options.queues.end(), [&](const WorkerQueue& queue) { return queue.name == one.queue; });
-        if (ours) live += one.ready + one.upcoming + one.running;
+        if (!ours) continue;
+        live += one.ready + one.upcoming + one.running;
+        busy += one.ready + one.running;
       }
       empty = live == 0 ? empty + 1 : 0;
+      idle = live > 0 && busy == 0 ? idle + 1 : 0;
+      if (idle == 5 && !std::exchange(told, true)) tell_what_waits(options, handled);
     } catch (const Error&) {
-      empty = 0;  // the database is away; the worker waits for it too
+      empty = idle = 0;  // the database is away; the worker waits for it too
     }
   }
   if (!stop.stop_requested()) ::kill(::getpid(), SIGTERM);
@@ -95,19 +136,23 @@ void report(const Globals& globals, const std::vector<PreflightKind>& kinds) {
 }
 
 void work(const Globals& globals, const Call& call) {
-  const WorkerOptions options = options_of(globals, call);
+  WorkerOptions options = options_of(globals, call);
+  // The worker's own default, which what is said beside it goes to as well.
+  options.logger = std::make_shared<spdlog::logger>("millrace", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   if (call.execs.empty())
     throw InvalidArgument("--exec", "is missing; a worker needs at least one KIND=COMMAND, such as --exec send-email=./send.sh");
   Worker worker(options);
+  std::vector<std::string> handled;
   for (const std::string& one : call.execs) {
     const std::size_t equals = one.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == one.size())
       throw InvalidArgument("--exec", fmt::format("is \"{}\"; allowed is KIND=COMMAND", one));
-    worker.handle_raw(one.substr(0, equals), exec_handler(one.substr(equals + 1), globals.schema));
+    handled.push_back(one.substr(0, equals));
+    worker.handle_raw(handled.back(), exec_handler(one.substr(equals + 1), globals.schema));
   }
   if (call.preflight) return report(globals, worker.preflight());
   std::jthread watcher;
-  if (call.until_empty) watcher = std::jthread([&](const std::stop_token& stop) { watch_until_empty(stop, options); });
+  if (call.until_empty) watcher = std::jthread([&](const std::stop_token& stop) { watch_until_empty(stop, options, handled); });
   worker.run();
 }
 
@@ -115,25 +160,29 @@ void work(const Globals& globals, const Call& call) {
 
 void add_worker(CLI::App& app, Globals& globals) {
   const auto call = std::make_shared<Call>();
-  CLI::App* command =
-      app.add_subcommand("worker", "Run tasks: each kind is handled by a program of yours; list, pause, resume and stop workers");
+  CLI::App* command = app.add_subcommand("worker", "Run tasks, each kind by a program of yours; list, pause, resume and stop workers");
   command->add_option("--queue", call->queues, "A queue to serve and how many of its tasks at once; default: default=10")
       ->type_name("NAME=N");
   command->add_option("--exec", call->execs, "The program that runs tasks of a kind: args on stdin, result on stdout's last line")
       ->type_name("KIND=COMMAND");
-  command->add_option("--lease-ttl", call->lease_ttl, "Not heard from for so long, this worker is dead")->capture_default_str();
-  command->add_option("--heartbeat", call->heartbeat, "How often it says that it lives; default: a sixth of --lease-ttl");
-  command->add_option("--poll", call->poll, "How often it looks without being woken")->capture_default_str();
-  command->add_option("--grace", call->grace, "How long running tasks may finish at SIGTERM")->capture_default_str();
+  command->add_option("--lease-ttl", call->lease_ttl, "Not heard from for so long, this worker is dead")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  command->add_option("--heartbeat", call->heartbeat, "How often it says that it lives; default: a sixth of --lease-ttl")
+      ->type_name("DURATION");
+  command->add_option("--poll", call->poll, "How often it looks without being woken")->type_name("DURATION")->capture_default_str();
+  command->add_option("--grace", call->grace, "How long running tasks may finish at SIGTERM")->type_name("DURATION")->capture_default_str();
   command->add_option("--batch", call->batch, "Most tasks of one claim; 1 to 5000")->type_name("INT")->capture_default_str();
   command->add_option("--name", call->name, "For people; default: host:pid");
   command->add_flag("--no-listen", call->no_listen, "Poll only: no LISTEN, no session state, for transaction poolers");
-  command->add_flag("--until-empty", call->until_empty, "Stop when the queues have nothing left");
+  command->add_flag("--until-empty", call->until_empty,
+                    "Stop when nothing is left: nothing scheduled or retrying, and no other kind either");
   command->add_flag("--preflight", call->preflight, "Run nothing: tell which kinds wait, and end with 1 if one has no program here");
+  // Before the footer, which the subcommands would inherit.
+  add_worker_control(*command, globals);
   command->footer(
       "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, 77 cancelled, anything else is a\nfailed attempt.\n"
       "Example:\n  millrace worker --queue mail=10 --exec send-email=./send.sh");
-  add_worker_control(*command, globals);
   // Only without one of the subcommands, whose own callback it is then.
   command->callback([&globals, call, command] {
     if (command->get_subcommands().empty()) work(globals, *call);

@@ -191,7 +191,7 @@ BEGIN
   FOR status, tasks IN SELECT c.status, sum(c.tasks) FROM count_tasks(scope) c GROUP BY 1 ORDER BY 1 LOOP
     effect := CASE WHEN status = 'running' THEN CASE action WHEN 'cancel' THEN 'asked to stop' ELSE 'left alone' END
                    ELSE CASE action WHEN 'cancel' THEN 'cancelled' WHEN 'retry' THEN 'retried' WHEN 'reprioritise' THEN 'reprioritised'
-                                    WHEN 'delete' THEN 'deleted' ELSE 'rescheduled' END END;
+                                    WHEN 'delete' THEN 'deleted' WHEN 'run_now' THEN 'made due' ELSE 'rescheduled' END END;
     examples := ARRAY(SELECT i FROM task_ids(scope || jsonb_build_object('status', status), 0, sample) i);
     RETURN NEXT;
   END LOOP;

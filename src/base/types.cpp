@@ -15,7 +15,10 @@ Status status_from(std::string_view name) {
     if (names[i] == name) return static_cast<Status>(i);
   }
   std::string known;
-  for (const std::string_view one : names) known += (known.empty() ? "" : ", ") + std::string(one);
+  for (const std::string_view one : names) {
+    // No task is ever listed or changed in it, so nobody who mistyped can have meant it.
+    if (one != names[static_cast<std::size_t>(Status::waiting)]) known += (known.empty() ? "" : ", ") + std::string(one);
+  }
   throw InvalidArgument("status", "is \"" + std::string(name) + "\"; known are " + known);
 }
 

@@ -222,18 +222,21 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
                   .correlation = rows.maybe_text(row, 14)};
   // The last error is that of an earlier attempt unless it was written after the last start.
   const std::optional<Time> last_error = rows.time(row, 11);
+  const bool ever_failed = last_error.has_value();
   const bool has_failed = started && last_error && *last_error >= *started;
   const Time failed_at = has_failed ? *last_error : now;
   const bool ran = base.attempt > 0 && started && (status == Status::running || is_over(status) || has_failed);
   std::vector<Transition> steps;
 
+  const bool waits = status == Status::pending || status == Status::scheduled || status == Status::retrying;
   // A first sight of what was there before is no transition, but for those that its row dates.
   const Time created = rows.time(row, 7).value_or(Time{});
   const Time run_at = rows.time(row, 10).value_or(Time{});
   if (fresh && !was_known) {
     Transition step = base;
-    // Once it has run, run_at is not the first one any more; until then it tells whether it was to wait.
-    const bool later = run_at > created && (status == Status::scheduled || base.attempt <= 1) && status != Status::retrying;
+    // Once it has failed, was given back or was revived, run_at is not the first one any more; until then it tells whether it was to wait.
+    const bool first_run_at = !ever_failed && !(waits && started);
+    const bool later = run_at > created && first_run_at && (status == Status::scheduled || base.attempt <= 1) && status != Status::retrying;
     step.status = later ? Status::scheduled : Status::pending;
     step.at = created;
     step.attempt = 0;
@@ -246,7 +249,6 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
     step.at = *started;
     steps.push_back(std::move(step));
   }
-  const bool waits = status == Status::pending || status == Status::scheduled || status == Status::retrying;
   const bool told_as_new = fresh && !was_known && waits && !has_failed;
   const bool told_as_running = status == Status::running && !steps.empty() && steps.back().status == Status::running;
   if (!told_as_new && !told_as_running && (was_known || !waits || has_failed)) {

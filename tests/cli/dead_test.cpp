@@ -20,7 +20,7 @@ void bury(const Schema& schema, const std::string& queue = "default") {
 TEST_CASE("dead letters are listed, shown, counted, revived and purged") {
   Schema schema;
   CHECK(run(schema, {"dead", "list"}).out == "no dead letters\n");
-  CHECK(run(schema, {"dead", "count"}).out == "no tasks\n");
+  CHECK(run(schema, {"dead", "count"}).out == "no dead letters\n");
   const std::string one = enqueue(schema, {"greet"});
   const std::string two = enqueue(schema, {"greet", "--tenant", "acme"});
   bury(schema);
@@ -40,7 +40,7 @@ TEST_CASE("dead letters are listed, shown, counted, revived and purged") {
   check_refused(run(schema, {"dead", "show", "999"}), 3, "there is no task 999");
 
   check_refused(run(schema, {"dead", "retry"}), 2, "id is missing; give ids, a filter such as --kind NAME, or --all");
-  check_refused(run(schema, {"dead", "retry", one, "--all"}), 2, "exclude each other");
+  check_refused(run(schema, {"dead", "retry", one, "--all"}), 2, "cannot be given together with a filter or --all");
   check_refused(run(schema, {"dead", "retry", "--all"}), 2, "--yes is needed");
   check_refused(run(schema, {"dead", "retry", one, live}), 4, "task " + live);
   CHECK(schema.number("SELECT count(*) FROM dead_letters") == 2);

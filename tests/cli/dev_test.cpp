@@ -63,6 +63,7 @@ TEST_CASE("a dev cluster serves every command below its folder") {
   CHECK(project.in("below", {"dev", "status"}).out.starts_with("runs"));
   const Ended url = project.in("", {"dev", "url"});
   CHECK(url.out.starts_with("postgresql://"));
+  CHECK(nlohmann::json::parse(project.in("", {"dev", "url", "--json"}).out)["url"].get<std::string>() + "\n" == url.out);
 
   // psql gets its arguments as they are, brackets, dashes and all.
   for (const Words& words : {Words{"dev", "psql", "--", "-Atc", "SELECT kind FROM millrace.tasks"},

@@ -39,7 +39,7 @@ TEST_CASE("--lines makes a task of each line, in order, all or none") {
   REQUIRE(made.size() == 3);
   CHECK(schema.value("SELECT string_agg(id || '=' || (args->>'n'), ' ' ORDER BY id) FROM tasks") ==
         made[0]["id"].dump() + "=1 " + made[1]["id"].dump() + "=2 " + made[2]["id"].dump() + "=3");
-  check_refused(run(schema, {"enqueue", "greet", "--lines"}, {.input = "{\"n\": 4}\nnonsense\n"}), 2, "args [1]");
+  check_refused(run(schema, {"enqueue", "greet", "--lines"}, {.input = "{\"n\": 4}\nnonsense\n"}), 2, "line 2 is not valid JSON");
   CHECK(schema.number("SELECT count(*) FROM tasks") == 3);
 }
 

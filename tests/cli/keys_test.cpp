@@ -90,25 +90,25 @@ TEST_CASE("bad keys and the like are refused in one line that names them") {
   Schema schema;
   const std::pair<Words, const char*> cases[] = {
       {{"--key", ""}, "key"},
-      {{"--key-for", "1h"}, "key_for needs a key"},
+      {{"--key-for", "1h"}, "--key-for needs a key"},
       {{"--key", "a", "--key-for", "soon"}, "--key-for"},
       {{"--unique", "{}"}, "--unique is followed by the args"},
-      {{"--unique=a,,b"}, "unique_by has 0 bytes"},
-      {{"--unique-for", "1h"}, "unique_for needs"},
-      {{"--unique=a", "--unique-key", "b"}, "unique_by cannot be given together with unique_key"},
+      {{"--unique=a,,b"}, "--unique has 0 bytes"},
+      {{"--unique-for", "1h"}, "--unique-for needs --unique-key or --unique"},
+      {{"--unique=a", "--unique-key", "b"}, "--unique cannot be given together with --unique-key"},
       {{"--debounce", "1s", "--throttle", "1s"}, "throttle cannot be given together"},
-      {{"--debounce", "1s", "--delay", "1s"}, "debounce cannot be given together with run_at or delay"},
+      {{"--debounce", "1s", "--delay", "1s"}, "debounce cannot be given together with --at or --delay"},
       {{"--debounce", "0s"}, "debounce"},
-      {{"--debounce-max", "1s"}, "debounce_max needs debounce"},
+      {{"--debounce-max", "1s"}, "--debounce-max needs --debounce"},
       {{"--replace"}, "replace needs"},
-      {{"--tag", ""}, "tags"},
+      {{"--tag", ""}, "--tag has 0 bytes"},
       {{"--tenant", ""}, "tenant"},
       {{"--meta", "novalue"}, "--meta"},
       {{"--meta", "a=1", "--meta", "a=2"}, "--meta names \"a\" twice"},
       {{"--traceparent", "x"}, "traceparent is no W3C trace context"},
       {{"--expires-in", "-1s"}, "--expires-in"},
       {{"--expires-at", "tomorrow"}, "--expires-at"},
-      {{"--expires-in", "1s", "--expires-at", "2199-01-01T00:00:00Z"}, "expires_in cannot be given together"},
+      {{"--expires-in", "1s", "--expires-at", "2199-01-01T00:00:00Z"}, "--expires-in cannot be given together"},
   };
   for (const auto& one : cases) {
     CAPTURE(one.second);

@@ -141,7 +141,7 @@ TEST_CASE("one task is moved and deleted by its id") {
     Words all{"task"};
     all.insert(all.end(), words.begin(), words.end());
     all.push_back(id);
-    check_refused(run(schema, all), 3, "there is no task " + id);
+    check_refused(run(schema, all), 3, "there is no task " + id + "; millrace task list shows the latest");
   }
 }
 

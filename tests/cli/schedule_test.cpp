@@ -165,7 +165,7 @@ TEST_CASE("bad input to schedule is one line with exit code 2, and nothing is st
       {{"@daily", "k", "--gap", "jump"}, "--gap is \"jump\"; allowed are skip and shift"},
       {{"@daily", "k", "--fold", ""}, "--fold is \"\"; allowed are first, last and both"},
       {{"@daily", "k", "--misfire", "many"}, "--misfire is \"many\"; allowed are skip, one and all"},
-      {{"@daily", "k", "--misfire-max", "0"}, "misfire_max is 0; allowed is 1 to 100"},
+      {{"@daily", "k", "--misfire-max", "0"}, "--misfire-max is 0; allowed is 1 to 100"},
       {{"@daily", "k", "--exclusive", "yes"}, "--exclusive is \"yes\"; allowed are no, skip and queue"},
       {{"@daily", "k", "--grace", "0s"}, "grace"},
       {{"@daily", "k", "--jitter", "2d"}, "jitter"},
