@@ -2394,7 +2394,7 @@ DECLARE
   me    workers;
   stray bigint;
 BEGIN
-  UPDATE workers w SET seen_at = clock() WHERE w.id = heartbeat.worker RETURNING * INTO me;
+  UPDATE workers w SET seen_at = clock(), ran_at_death = NULL WHERE w.id = heartbeat.worker RETURNING * INTO me;
   IF NOT FOUND THEN
     RETURN QUERY SELECT false, named, '{}'::bigint[], '{}'::text[];
     RETURN;
@@ -3324,7 +3324,7 @@ BEGIN
   FOR status, tasks IN SELECT c.status, sum(c.tasks) FROM count_tasks(scope) c GROUP BY 1 ORDER BY 1 LOOP
     effect := CASE WHEN status = 'running' THEN CASE action WHEN 'cancel' THEN 'asked to stop' ELSE 'left alone' END
                    ELSE CASE action WHEN 'cancel' THEN 'cancelled' WHEN 'retry' THEN 'retried' WHEN 'reprioritise' THEN 'reprioritised'
-                                    WHEN 'delete' THEN 'deleted' ELSE 'rescheduled' END END;
+                                    WHEN 'delete' THEN 'deleted' WHEN 'run_now' THEN 'made due' ELSE 'rescheduled' END END;
     examples := ARRAY(SELECT i FROM task_ids(scope || jsonb_build_object('status', status), 0, sample) i);
     RETURN NEXT;
   END LOOP;
@@ -3455,6 +3455,9 @@ BEGIN
   IF before IS NULL OR NOT isfinite(before) THEN
     PERFORM refuse('before', format('is %s; allowed is a time', coalesce(before::text, 'null')));
   END IF;
+  IF jsonb_typeof(filter) = 'object' AND filter ?| ARRAY['status', 'dead_until'] THEN
+    PERFORM refuse('filter', 'has status or dead_until; allowed is neither, for they follow from "before"');
+  END IF;
   RETURN delete_tasks(filter || jsonb_build_object('status', 'failed', 'dead_until', before), most, after);
 END $$;
 
@@ -3462,7 +3465,7 @@ END $$;
 -- Name: FUNCTION purge_dead(before timestamp with time zone, filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
 --
 
-COMMENT ON FUNCTION millrace.purge_dead(before timestamp with time zone, filter jsonb, most integer, after bigint) IS 'Deletes a batch of the dead letters that died before a time, and fit the filter; otherwise as delete_tasks(). Errors: 22023, 55P03 and 40P01: repeat.';
+COMMENT ON FUNCTION millrace.purge_dead(before timestamp with time zone, filter jsonb, most integer, after bigint) IS 'Deletes a batch of the dead letters that died before a time, and fit the filter, which has no status and no dead_until of its own; otherwise as delete_tasks(). Errors: 22023, 55P03 and 40P01: repeat.';
 
 --
 -- Name: put_schedule(text, text, text, jsonb, text, text, text, text, integer, interval, interval, text, timestamp with time zone, text, integer, integer, jsonb, interval, text[]); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3670,6 +3673,11 @@ BEGIN
     row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', one ->> 'priority', one ->> 'max_attempts', nullif(one -> 'backoff', 'null'),
             (one ->> 'timeout_ms')::bigint * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
     PERFORM options_check(row.kind, row.queue, row.priority, NULL, NULL, row.max_attempts, row.backoff, row.timeout);
+    -- Most workers declare what is known. An upsert would lock the row also where it changes nothing.
+    CONTINUE WHEN EXISTS (
+      SELECT FROM kinds k WHERE k.kind = row.kind
+        AND (k.alias_of, k.queue, k.priority, k.max_attempts, k.backoff, k.timeout, k.schema)
+            IS NOT DISTINCT FROM (row.alias_of, row.queue, row.priority, row.max_attempts, row.backoff, row.timeout, row.schema));
     INSERT INTO kinds AS k SELECT row.*
     ON CONFLICT (kind) DO UPDATE
       SET alias_of = excluded.alias_of, queue = excluded.queue, priority = excluded.priority, max_attempts = excluded.max_attempts,
@@ -3688,7 +3696,7 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.register_kinds(declared jsonb) IS 'For workers, when they start: declares what the tasks of their kinds are to be like, [{"kind", "alias_of", "queue", "priority", "max_attempts", "backoff", "timeout_ms", "schema"}],
-where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed. Locks their rows. Errors: 22023, 55P03.';
+where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed, and locks only their rows. Errors: 22023, 55P03.';
 
 --
 -- Name: register_worker(uuid, text, text, integer, text, text[], interval, interval); Type: FUNCTION; Schema: millrace; Owner: -
@@ -3702,7 +3710,7 @@ CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid inte
 BEGIN
   INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl, poll_interval)
   VALUES (id, name, host, pid, version, queues, lease_ttl, poll_interval)
-  ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false;
+  ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false, ran_at_death = NULL;
 END $$;
 
 --
@@ -3974,12 +3982,17 @@ BEGIN
     SELECT array_agg(l.id ORDER BY l.id) INTO held FROM leases l WHERE l.worker = dead;
     SELECT count(*) INTO running FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id AND t.status = 'running'
     WHERE l.worker = dead;
+    -- What died beside others did so also in a later cycle, when the others are rescued already.
+    running := greatest(running, (SELECT w.ran_at_death FROM workers w WHERE w.id = dead));
     FOREACH one IN ARRAY coalesce(held, '{}') LOOP
       rescued := rescued + give_back(one, began => true, alone => running = 1);
     END LOOP;
-    IF NOT EXISTS (SELECT FROM leases l WHERE l.worker = dead) THEN
+    -- A lease that came after the count is one without a worker from now on: nobody knows what it died beside.
+    IF NOT EXISTS (SELECT FROM leases l WHERE l.id = ANY (held)) THEN
       DELETE FROM worker_sessions s WHERE s.worker = dead;
       DELETE FROM workers w WHERE w.id = dead;
+    ELSE
+      UPDATE workers w SET ran_at_death = running WHERE w.id = dead AND w.ran_at_death IS DISTINCT FROM running;
     END IF;
   END LOOP;
   -- Leases whose worker is gone altogether: a claim that was under way when its worker was taken for dead.
@@ -4076,30 +4089,8 @@ CREATE FUNCTION millrace.retry(id bigint) RETURNS millrace.status
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '2s'
     AS $$
-DECLARE
-  task tasks;
 BEGIN
-  -- Key before task: what was unique has to be so again, or stay dead. Also if it seems to run: it may end while this waits
-  -- for its row, and then nothing else would keep an enqueue from taking the key. Only what is completed stays so.
-  SELECT * INTO task FROM tasks t WHERE t.id = retry.id;
-  IF task.unique_key IS NOT NULL AND task.status <> 'completed' THEN
-    PERFORM retake_key(task);
-  END IF;
-  SELECT * INTO task FROM tasks t WHERE t.id = retry.id FOR UPDATE;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', retry.id);
-  ELSIF task.status NOT IN ('failed', 'cancelled') THEN
-    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', retry.id, task.status);
-  END IF;
-  DELETE FROM cancel_requests c WHERE c.task = retry.id;
-  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = retry.id;
-  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
-         expires_at = NULL, reason = NULL
-  WHERE t.id = retry.id RETURNING * INTO task;
-  INSERT INTO tickets (queue, bucket, run_at, id, tid)
-  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = retry.id;
-  PERFORM wake(task.queue);
-  RETURN task.status;
+  RETURN revive(retry.id);
 END $$;
 
 --
@@ -4153,6 +4144,7 @@ DECLARE
   refused bigint[] := '{}';
   others  bigint[] := '{}';
   taken   bigint[];
+  waits   integer := 0;
   answer  changes;
 BEGIN
   SELECT * INTO batch FROM begin_changes('retry', filter, after, most);
@@ -4162,12 +4154,16 @@ BEGIN
   LOOP
     BEGIN
       -- Two of a batch may share a key: the first of them is to be live when the second asks, so each is revived here and now.
-      PERFORM retry(task.id);
+      PERFORM revive(task.id);
       others := others || task.id;
     EXCEPTION WHEN SQLSTATE 'MR003' THEN
       -- Unless somebody else revived it meanwhile.
       refused := refused || ARRAY(SELECT t.id FROM tasks t WHERE t.id = task.id AND t.status = task.status);
-    WHEN SQLSTATE 'MR002' OR lock_not_available THEN
+    WHEN lock_not_available THEN
+      -- Who waits here keeps others from what the batch revived already: after a second in all the rest counts as held.
+      waits := waits + 1;
+      EXIT WHEN waits = 4;
+    WHEN SQLSTATE 'MR002' THEN
       NULL;
     END;
   END LOOP;
@@ -4196,7 +4192,48 @@ END $_$;
 --
 
 COMMENT ON FUNCTION millrace.retry_tasks(filter jsonb, most integer, after bigint) IS 'Revives a batch of the failed tasks that fit (cancelled ones if the filter says that status), each as retry() does: a new budget of attempts, the error history kept. Anyone who may write
-tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key). Errors: 22023, 40P01: repeat.';
+tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key: it waits for four of them, 250 ms each, and leaves
+the others with a key as held). Errors: 22023, 40P01: repeat.';
+
+--
+-- Name: revive(bigint); Type: FUNCTION; Schema: millrace; Owner: -
+--
+
+CREATE FUNCTION millrace.revive(id bigint) RETURNS millrace.status
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  task tasks;
+BEGIN
+  -- Key before task: what was unique has to be so again, or stay dead. Also if it seems to run: it may end while this waits
+  -- for its row, and then nothing else would keep an enqueue from taking the key. Only what is completed stays so.
+  SELECT * INTO task FROM tasks t WHERE t.id = revive.id;
+  IF task.unique_key IS NOT NULL AND task.status <> 'completed' THEN
+    PERFORM retake_key(task);
+  END IF;
+  SELECT * INTO task FROM tasks t WHERE t.id = revive.id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR002', MESSAGE = format('there is no task %s', revive.id);
+  ELSIF task.status NOT IN ('failed', 'cancelled') THEN
+    RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('task %s is %s; only a failed or cancelled task can be retried', revive.id, task.status);
+  END IF;
+  DELETE FROM cancel_requests c WHERE c.task = revive.id;
+  DELETE FROM expiries e WHERE e.expires_at = task.expires_at AND e.task = revive.id;
+  UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
+         expires_at = NULL, reason = NULL
+  WHERE t.id = revive.id RETURNING * INTO task;
+  INSERT INTO tickets (queue, bucket, run_at, id, tid)
+  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = revive.id;
+  PERFORM wake(task.queue);
+  RETURN task.status;
+END $$;
+
+--
+-- Name: FUNCTION revive(id bigint); Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON FUNCTION millrace.revive(id bigint) IS 'Private: what retry() does. Waits for locks as long as the caller lets it; says nothing of that itself, so that a batch of many has a bound of its own. Locks and errors: as retry().';
 
 --
 -- Name: rule_parse(text); Type: FUNCTION; Schema: millrace; Owner: -
@@ -4404,7 +4441,8 @@ CREATE FUNCTION millrace.set_dead_queue(queue text, target text) RETURNS void
     AS $$
 #variable_conflict use_variable
 DECLARE
-  hop text := target;
+  hop  text := target;
+  hops integer := 0;
 BEGIN
   IF (octet_length(queue) BETWEEN 1 AND 128) IS NOT TRUE THEN
     PERFORM refuse('queue', format('has %s bytes; allowed are 1 to 128', coalesce(octet_length(queue)::text, 'no')));
@@ -4421,6 +4459,11 @@ BEGIN
   WHILE hop IS NOT NULL LOOP
     IF hop = queue THEN
       PERFORM refuse('target', format('is %s, whose dead letters would come back to %s', quote_literal(target), quote_literal(queue)));
+    END IF;
+    -- A circle that was written past this function has no end, and this holds a lock.
+    hops := hops + 1;
+    IF hops > 1000 THEN
+      PERFORM refuse('target', format('is %s, from where dead letters go through more than 1000 queues, or in a circle', quote_literal(target)));
     END IF;
     hop := (SELECT d.target FROM dead_queues d WHERE d.queue = hop);
   END LOOP;
@@ -4906,7 +4949,8 @@ CREATE FUNCTION millrace.tidy(keep interval DEFAULT '30 days'::interval) RETURNS
     SET jit TO 'off'
     AS $$
 DECLARE
-  wish bigint;
+  wish  bigint;
+  waits integer := 0;
 BEGIN
   -- A wish that was not committed yet when the attempt's end was recorded: the task waits to run again, which nobody wants.
   FOR wish IN
@@ -4915,8 +4959,12 @@ BEGIN
   LOOP
     BEGIN
       PERFORM cancel(wish);
-    EXCEPTION WHEN lock_not_available OR deadlock_detected OR SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
-      NULL;  -- its row is held, or it has ended meanwhile: the next tidy sees
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      -- Its row is held: the next tidy sees. The worker's heart calls this and must not wait for long.
+      waits := waits + 1;
+      EXIT WHEN waits = 2;
+    WHEN SQLSTATE 'MR002' OR SQLSTATE 'MR003' THEN
+      NULL;  -- it has ended meanwhile
     END;
   END LOOP;
   DELETE FROM cancel_requests c WHERE c.task IN (
@@ -4930,7 +4978,7 @@ END $$;
 --
 
 COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: cancels tasks that somebody asked to cancel just when an attempt of theirs ended, and removes answered cancel
-requests and old statistics. Locks those tasks'' tickets and rows, then the rows it deletes.';
+requests and old statistics. Locks those tasks'' tickets and rows (it waits for two of them, as long as cancel() does), then the rows it deletes.';
 
 --
 -- Name: tidy_keys(bigint, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -5498,6 +5546,7 @@ CREATE TABLE millrace.workers (
     seen_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
     wish text DEFAULT 'run'::text NOT NULL,
     state text DEFAULT 'running'::text NOT NULL,
+    ran_at_death integer,
     CONSTRAINT workers_lease_ttl_check CHECK (((lease_ttl >= '00:00:01'::interval) AND (lease_ttl <= '1 day'::interval))),
     CONSTRAINT workers_poll_interval_check CHECK (((poll_interval >= '00:00:00'::interval) AND (poll_interval <= '1 day'::interval))),
     CONSTRAINT workers_queues_check CHECK ((cardinality(queues) > 0)),
@@ -5529,6 +5578,12 @@ COMMENT ON COLUMN millrace.workers.wish IS 'What somebody asked of it: pause_wor
 --
 
 COMMENT ON COLUMN millrace.workers.state IS 'What it does, as it says itself.';
+
+--
+-- Name: COLUMN workers.ran_at_death; Type: COMMENT; Schema: millrace; Owner: -
+--
+
+COMMENT ON COLUMN millrace.workers.ran_at_death IS 'How many tasks it ran when it was found dead. Null: it lives, or nobody has looked.';
 
 --
 -- Name: live_workers; Type: VIEW; Schema: millrace; Owner: -
