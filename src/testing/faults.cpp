@@ -9,7 +9,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <map>
+#include <unordered_map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -83,7 +83,7 @@ struct Faults::Impl {
   Database& database;
   std::mutex mutex{};
   std::map<std::string, std::vector<Plan>> plans{};
-  std::map<TaskId, int> met{};
+  std::unordered_map<TaskId, int> met{};
   std::atomic<int> struck{0};
   std::vector<std::jthread> cutters{};
 };
