@@ -9,9 +9,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <unordered_map>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 namespace millrace::testing {
