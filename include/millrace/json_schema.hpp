@@ -12,7 +12,8 @@ namespace millrace {
 
 /// A JSON Schema of draft 7. Immutable and thread-safe; copies share what was read. References ($ref) work within the schema;
 /// to other documents they are refused, as are those that lead back to the same value, and `id` or `%` beside them. Patterns are
-/// ECMAScript's; where a schema has any, or a `format` of date or time, texts of more than 4096 bytes do not fit. Documents have at most
+/// ECMAScript's; where a schema has any, or a `format` of date or time, texts of more than 4096 bytes do not fit, nor
+/// arrays of more than 1000 where it has `uniqueItems`. Documents have at most
 /// limits::nesting_max levels. docs/definitions.md tells why.
 class JsonSchema {
  public:

@@ -28,6 +28,8 @@ using Adapter = valijson::adapters::NlohmannJsonAdapter;
 
 // std::regex recurses once or more for each byte it reads: a long text would overflow the stack.
 constexpr std::size_t pattern_text_bytes_max = 4096;
+// Each element is compared with each, and each equal pair is an error that is kept.
+constexpr std::size_t unique_elements_max = 1000;
 
 // How far valijson may recurse while it reads a schema, and at one place of a document: the stack must do for both, also
 // where a document has all the levels that it may have.
@@ -73,12 +75,14 @@ class Inspection {
   }
   // Whether texts are matched with regular expressions.
   [[nodiscard]] bool patterns() const noexcept { return patterns_; }
+  [[nodiscard]] bool uniques() const noexcept { return uniques_; }
 
  private:
   const nlohmann::json& root_;
   std::set<std::string> read_{};
   std::unordered_map<const nlohmann::json*, int> heights_{};
   bool patterns_ = false;
+  bool uniques_ = false;
   bool ids_ = false;
 
   static const std::string* reference(const nlohmann::json& schema) {
@@ -173,6 +177,8 @@ class Inspection {
         patterns_ = true;
       } else if (name == "format") {
         patterns_ = true;  // dates and times are matched too
+      } else if (name == "uniqueItems") {
+        uniques_ = true;
       } else if (name == "id" && value.is_string()) {
         ids_ = true;
       }
@@ -180,21 +186,38 @@ class Inspection {
   }
 };
 
-// The path to a text, or to a member with a name, that is longer than a pattern may be asked about.
-std::optional<std::string> long_text(const nlohmann::json& node, const std::string& path) {
-  if (node.is_string() && node.get_ref<const std::string&>().size() > pattern_text_bytes_max) return path.empty() ? "/" : path;
-  if (node.is_object()) {
-    for (const auto& [name, value] : node.items()) {
-      if (name.size() > pattern_text_bytes_max) return path.empty() ? "/" : path;
-      if (auto found = long_text(value, fmt::format("{}/{}", path, name))) return found;
+// What valijson should not be asked about, with the path to it.
+class Excess {
+ public:
+  Excess(bool patterns, bool uniques) : patterns_(patterns), uniques_(uniques) {}
+
+  std::optional<std::string> find(const nlohmann::json& node, const std::string& path) const {
+    if (node.is_string() && too_long(node.get_ref<const std::string&>())) return told_of_text(path);
+    if (node.is_object()) {
+      for (const auto& [name, value] : node.items()) {
+        if (too_long(name)) return told_of_text(path);
+        if (auto found = find(value, fmt::format("{}/{}", path, name))) return found;
+      }
+    } else if (node.is_array()) {
+      if (uniques_ && node.size() > unique_elements_max)
+        return fmt::format("{}: has {} elements; allowed are {} where uniqueItems is asked for", path.empty() ? "/" : path, node.size(),
+                           unique_elements_max);
+      for (std::size_t i = 0; i < node.size(); ++i) {
+        if (auto found = find(node[i], fmt::format("{}/{}", path, i))) return found;
+      }
     }
-  } else if (node.is_array()) {
-    for (std::size_t i = 0; i < node.size(); ++i) {
-      if (auto found = long_text(node[i], fmt::format("{}/{}", path, i))) return found;
-    }
+    return {};
   }
-  return {};
-}
+
+ private:
+  [[nodiscard]] bool too_long(const std::string& text) const { return patterns_ && text.size() > pattern_text_bytes_max; }
+  static std::string told_of_text(const std::string& path) {
+    return fmt::format("{}: is too long to be matched with a pattern; allowed are {} bytes", path.empty() ? "/" : path,
+                       pattern_text_bytes_max);
+  }
+  bool patterns_;
+  bool uniques_;
+};
 
 // valijson names places as {"<root>", "[items]", "[3]"}.
 std::string path_of(const std::vector<std::string>& context) {
@@ -213,6 +236,7 @@ struct JsonSchema::Impl {
   std::string text;
   valijson::Schema schema{};
   bool patterns = false;
+  bool uniques = false;
 };
 
 JsonSchema::JsonSchema(std::string_view text) {
@@ -221,7 +245,9 @@ JsonSchema::JsonSchema(std::string_view text) {
   impl->text = text;
   try {
     const auto document = nlohmann::json::parse(text);
-    impl->patterns = Inspection(document).patterns();
+    const Inspection inspection(document);
+    impl->patterns = inspection.patterns();
+    impl->uniques = inspection.uniques();
     valijson::SchemaParser(valijson::SchemaParser::kDraft7).populateSchema(Adapter(document), impl->schema);
   } catch (const InvalidArgument&) {
     throw;
@@ -236,9 +262,8 @@ std::optional<std::string> JsonSchema::problem(std::string_view json) const {
   if (!base::is_json(json)) return fmt::format("/: is no JSON of at most {} levels", limits::nesting_max);
   const auto document = nlohmann::json::parse(json, nullptr, false);
   if (document.is_discarded()) return "/: is no JSON";
-  if (impl_->patterns) {
-    if (const auto path = long_text(document, ""))
-      return fmt::format("{}: is too long to be matched with a pattern; allowed are {} bytes", *path, pattern_text_bytes_max);
+  if (impl_->patterns || impl_->uniques) {
+    if (auto found = Excess(impl_->patterns, impl_->uniques).find(document, "")) return found;
   }
   valijson::ValidationResults results;
   try {

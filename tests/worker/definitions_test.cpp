@@ -134,6 +134,11 @@ TEST_CASE("what is no schema is refused") {
             .problem(R"({"multipleOf": 0, "$ref": "#"})") == std::nullopt);
   // But what a reference leads to is a schema, wherever it is.
   CHECK_THROWS_AS(JsonSchema(R"({"default": {"multipleOf": 0}, "items": {"$ref": "#/default"}})"), InvalidArgument);
+  const JsonSchema unique(R"({"properties": {"a": {"uniqueItems": true}}})");
+  CHECK(unique.problem(R"({"a": [1, 2, 3]})") == std::nullopt);
+  CHECK(unique.problem(R"({"a": [1, 2, 1]})").has_value());
+  CHECK(unique.problem(nlohmann::json{{"a", std::vector<int>(1001, 1)}}.dump()) ==
+        "/a: has 1001 elements; allowed are 1000 where uniqueItems is asked for");
   // Not matched, because the match would not end well.
   const JsonSchema pattern(R"({"properties": {"a": {"pattern": "^(a|b)*$"}}})");
   CHECK(pattern.problem(fmt::format(R"({{"a": "{}"}})", std::string(1000, 'b'))) == std::nullopt);
