@@ -1,6 +1,7 @@
 #include "cli/exec_handler.hpp"
 
 #include "base/json_text.hpp"
+#include "cli/exec_progress.hpp"
 
 #include <fmt/format.h>
 
@@ -213,7 +214,7 @@ std::string tail(std::string_view text) {
 }
 
 std::string complaint(const std::string& what, const std::string& errors) {
-  const std::string end = tail(errors);
+  const std::string end = tail(without_progress(errors));
   return end.empty() ? what : what + ": " + end;
 }
 
@@ -231,7 +232,7 @@ RawHandler exec_handler(std::string command, std::string schema) {
                                             fmt::format("MILLRACE_SCHEMA={}", schema)};
     if (const auto id = context.correlation()) environment.push_back("MILLRACE_CORRELATION_ID=" + *id);
     if (const auto trace = context.traceparent()) environment.push_back("TRACEPARENT=" + *trace);
-    Child child(command, environment, context.args(), [&context](std::string_view lines) { context.log(lines); });
+    Child child(command, environment, context.args(), [&context](std::string_view lines) { report_lines(context, lines); });
     const int status = child.run(context.stop_token());
     if (WIFSIGNALED(status))
       throw std::runtime_error(

@@ -182,6 +182,7 @@ void add_worker(CLI::App& app, Globals& globals) {
   add_worker_control(*command, globals);
   command->footer(
       "Exit codes of a program: 0 completed, 75 retry, 65 failed for good, 77 cancelled, anything else is a\nfailed attempt.\n"
+      "A line \"millrace: progress 3/10 NOTE\" on its standard error tells how far it is; the others are logged.\n"
       "Example:\n  millrace worker --queue mail=10 --exec send-email=./send.sh");
   // Only without one of the subcommands, whose own callback it is then.
   command->callback([&globals, call, command] {

@@ -47,6 +47,18 @@ TEST_CASE("large args arrive whole, and a program need not read them") {
   CHECK(house.of(unread, "result") == "\"unread\"");
 }
 
+TEST_CASE("a program tells its progress on standard error, and everything else is logged") {
+  House house;
+  const std::string id = house.enqueue({"--max-attempts", "1"});
+  house.work(
+      "printf 'begin\\nmillrace: progress 3/10 third of ten\\nmillrace: progress x\\nmillrace: progress 4\\nmillrace: progress 5/10 "
+      "half\\nend\\n' >&2; exit 1");
+  CHECK(house.schema.value("SELECT concat_ws(' ', done, total, note) FROM task_progress WHERE task = " + id) == "5 10 half");
+  CHECK(house.schema.value("SELECT string_agg(line, '|' ORDER BY seq) FROM task_logs WHERE task = " + id) ==
+        "begin|millrace: progress x|end");
+  CHECK(house.of(id, "errors->-1->>'message'") == "exit status 1: begin\nmillrace: progress x\nend");
+}
+
 TEST_CASE("exit status 77 cancels, with the program's last words as the reason") {
   House house;
   const std::string id = house.enqueue();
