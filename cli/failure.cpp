@@ -100,7 +100,7 @@ std::string with_options(const CLI::App& command, std::string_view problem) {
 
 // What CLI11 says, as everything else here is said.
 std::string usage_problem(const CLI::App& app, const CLI::App& command, const CLI::ParseError& error) {
-  const std::string said = error.what();
+  std::string said = error.what();
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     const auto words = app.remaining(true);
     const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with('-'); });
