@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <millrace/types.hpp>
+#include <millrace/client.hpp>
 
 namespace CLI {
 class App;
@@ -22,6 +22,8 @@ struct Globals {
   /// Where the database is: --database, MILLRACE_DATABASE or DATABASE_URL, libpq's environment, or the cluster that
   /// `millrace dev up` made in this folder or one above.
   [[nodiscard]] ConnectionString url() const;
+  /// A client of that database and schema.
+  [[nodiscard]] Client client() const;
 };
 
 /// How a command ends, when not by an exception: the exit code. 0 done, 1 failed, 2 usage, 3 not found, 4 refused by state.

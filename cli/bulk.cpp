@@ -113,7 +113,7 @@ void check_can_ask(const BulkCall& call) {
 }
 
 void run_bulk(const Globals& globals, const BulkCall& call, const TaskFilter& filter) {
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   if (call.plan || !call.yes) {
     const auto plan = client.plan(call.action, filter);
     if (call.plan || !globals.json) print_plan(globals, plan);

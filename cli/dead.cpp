@@ -21,8 +21,6 @@
 namespace millrace::cli {
 namespace {
 
-Client client_of(const Globals& globals) { return Client({.database = globals.url(), .schema = globals.schema}); }
-
 TaskFilter dead_filter(const Globals& globals, const FilterWords& words) {
   TaskFilter filter = filter_of(globals, words);
   filter.status = {Status::failed};
@@ -50,7 +48,7 @@ void list(const Globals& globals, const Listing& listing) {
   TaskFilter filter = dead_filter(globals, listing.filter);
   filter.limit = limit;
   filter.before = before;
-  Client client = client_of(globals);
+  Client client = globals.client();
   const auto tasks = client.list(filter);
   Table table({"ID", "KIND", "QUEUE", "DIED AT", "ATTEMPTS", "FORWARDED TO", "LAST ERROR"});
   for (const TaskRecord& task : tasks) {
@@ -93,7 +91,7 @@ void retry(const Globals& globals, const ManyCall& call) {
   ids.reserve(call.ids.size());
   for (const std::string& text : call.ids) ids.push_back({parse_integer("id", text)});
   if (call.bulk.plan) return run_bulk(globals, call.bulk, {.ids = ids, .status = {Status::failed}});
-  Client client = client_of(globals);
+  Client client = globals.client();
   for (const TaskId id : ids) static_cast<void>(dead_letter(client, id));
   for (const TaskId id : ids) {
     const Status status = client.retry(id);
@@ -117,7 +115,7 @@ void purge(const Globals& globals, const ManyCall& call) {
 }
 
 void list_queues(const Globals& globals) {
-  const auto all = client_of(globals).dead_queues();
+  const auto all = globals.client().dead_queues();
   Table table({"OF THE", "NAMED", "DEAD LETTERS GO TO"});
   for (const DeadQueue& one : all) {
     if (globals.json)
@@ -134,7 +132,7 @@ void list_queues(const Globals& globals) {
 }
 
 void set_queue(const Globals& globals, const std::string& name, bool kind, const std::optional<std::string>& target) {
-  Client client = client_of(globals);
+  Client client = globals.client();
   kind ? client.set_dead_queue_of_kind(name, target) : client.set_dead_queue(name, target);
   const std::string whose = kind ? "kind " + printable(name) : printable(name);
   if (globals.json)
@@ -185,7 +183,7 @@ void add_dead(CLI::App& app, Globals& globals) {
   one->add_option("id", *id, "The task's id")->required()->type_name("INT");
   one->callback([&globals, id] {
     const TaskId wanted{parse_integer("id", *id)};
-    Client client = client_of(globals);
+    Client client = globals.client();
     const TaskRecord task = dead_letter(client, wanted);
     if (globals.json)
       fmt::print("{}\n", json_of(task, client.progress(wanted)));
@@ -196,7 +194,7 @@ void add_dead(CLI::App& app, Globals& globals) {
   const auto counted = std::make_shared<FilterWords>();
   CLI::App* count = dead->add_subcommand("count", "How many dead letters there are, by queue and kind");
   add_filter_options(*count, *counted, true);
-  count->callback([&globals, counted] { print_counts(globals, client_of(globals).count(dead_filter(globals, *counted)), "dead letter"); });
+  count->callback([&globals, counted] { print_counts(globals, globals.client().count(dead_filter(globals, *counted)), "dead letter"); });
 
   const auto revive = std::make_shared<ManyCall>();
   revive->bulk.action = Action::retry;

@@ -55,7 +55,7 @@ void enqueue_lines(const Globals& globals, const Call& call, const EnqueueOption
     all.push_back(line);
     line_numbers.push_back(number);
   }
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   const ArgsCheck check(client, call.kind);
   for (std::size_t i = 0; i < all.size(); ++i) check(all[i], fmt::format("of line {} ", line_numbers[i]));
   std::vector<TaskId> ids;
@@ -78,7 +78,7 @@ void enqueue_lines(const Globals& globals, const Call& call, const EnqueueOption
 void enqueue(const Globals& globals, Call call, const EnqueueOptions& options) {
   if (call.lines) return enqueue_lines(globals, call, options);
   if (call.args == "-") call.args.assign(std::istreambuf_iterator<char>(std::cin), {});
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   const auto patience = call.patience ? std::optional(parse_duration("--wait-for", *call.patience)) : std::nullopt;
   ArgsCheck(client, call.kind)(call.args);
   const Enqueued task = client.enqueue(call.kind, call.args, options);

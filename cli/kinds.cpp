@@ -16,8 +16,6 @@
 namespace millrace::cli {
 namespace {
 
-Client client_of(const Globals& globals) { return Client({.database = globals.url(), .schema = globals.schema}); }
-
 nlohmann::ordered_json json_of(const KindRecord& one) {
   nlohmann::ordered_json json{{"kind", one.kind}, {"registered_at", base::format_time(one.registered_at)}};
   if (one.alias_of) json["alias_of"] = *one.alias_of;
@@ -31,7 +29,7 @@ nlohmann::ordered_json json_of(const KindRecord& one) {
 }
 
 void list(const Globals& globals) {
-  const auto kinds = client_of(globals).kinds();
+  const auto kinds = globals.client().kinds();
   Table table({"KIND", "QUEUE", "PRIORITY", "ATTEMPTS", "TIMEOUT", "SCHEMA", "REGISTERED"});
   const auto or_dash = [](const auto& value, auto text) { return value ? text(*value) : std::string("-"); };
   for (const KindRecord& one : kinds) {
@@ -54,7 +52,7 @@ void list(const Globals& globals) {
 }
 
 void show(const Globals& globals, const std::string& kind) {
-  const auto found = client_of(globals).kinds(kind);
+  const auto found = globals.client().kinds(kind);
   if (found.empty()) throw NotFound(fmt::format("no worker declared a kind \"{}\"; millrace kind list shows those that are", kind));
   fmt::print("{}\n", json_of(found[0]).dump(globals.json ? -1 : 2));
 }
@@ -72,7 +70,7 @@ void add_kind(CLI::App& app, Globals& globals) {
   CLI::App* forget = group->add_subcommand("forget", "Forget what was declared of a kind that nobody handles any more; its tasks stay");
   forget->add_option("kind", *name, "The kind, or a former name of it")->required();
   forget->callback([&globals, name] {
-    client_of(globals).forget_kind(*name);
+    globals.client().forget_kind(*name);
     if (globals.json)
       fmt::print("{}\n", nlohmann::ordered_json{{"kind", *name}, {"forgotten", true}}.dump());
     else

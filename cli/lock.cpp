@@ -22,8 +22,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Client client_of(const Globals& globals) { return Client({.database = globals.url(), .schema = globals.schema}); }
-
 std::string short_time(Time time) { return base::format_time(time).substr(0, 19) + 'Z'; }
 
 Json json_of(const LockRecord& lock) {
@@ -43,7 +41,7 @@ struct Call {
 LockToken token_of(const Call& call) { return {parse_integer("token", call.token)}; }
 
 void list(const Globals& globals) {
-  const auto locks = client_of(globals).locks();
+  const auto locks = globals.client().locks();
   Table table({"NAME", "OWNER", "TOKEN", "ACQUIRED", "EXPIRES"});
   for (const LockRecord& one : locks) {
     if (globals.json)
@@ -59,7 +57,7 @@ void list(const Globals& globals) {
 }
 
 void holder(const Globals& globals, const Call& call) {
-  const auto lock = client_of(globals).lock_holder(call.name);
+  const auto lock = globals.client().lock_holder(call.name);
   if (!lock) throw NotFound(fmt::format("nobody holds lock \"{}\"; millrace lock list shows those that are held", call.name));
   if (globals.json)
     fmt::print("{}\n", json_of(*lock).dump());
@@ -70,7 +68,7 @@ void holder(const Globals& globals, const Call& call) {
 void acquire(const Globals& globals, const Call& call) {
   const std::string owner = call.owner ? *call.owner : engine::fresh_owner();
   const Milliseconds wait = parse_duration("--wait", call.wait);
-  Client client = client_of(globals);
+  Client client = globals.client();
   const auto attempt = client.acquire_lock(call.name, owner, parse_duration("--ttl", call.ttl), wait);
   if (!attempt.acquired()) throw refusal(call.name, wait, attempt.owner, attempt.expires_at);
   // The answer to acquire_lock() does not say since when; the row does, unless it has changed hands meanwhile.
@@ -90,7 +88,7 @@ void acquire(const Globals& globals, const Call& call) {
 void extend(const Globals& globals, const Call& call) {
   const LockToken token = token_of(call);
   try {
-    const Time until = client_of(globals).extend_lock(call.name, token, parse_duration("--ttl", call.ttl));
+    const Time until = globals.client().extend_lock(call.name, token, parse_duration("--ttl", call.ttl));
     if (globals.json)
       fmt::print("{}\n", Json{{"name", call.name}, {"token", token.value}, {"expires_at", base::format_time(until)}}.dump());
     else
@@ -102,7 +100,7 @@ void extend(const Globals& globals, const Call& call) {
 
 void release(const Globals& globals, const Call& call) {
   const LockToken token = token_of(call);
-  if (!client_of(globals).release_lock(call.name, token))
+  if (!globals.client().release_lock(call.name, token))
     throw StateError(fmt::format("lock \"{}\" was not held with token {} (any more); millrace lock holder {} tells who holds it", call.name,
                                  token.value, call.name));
   if (globals.json)

@@ -28,6 +28,8 @@ ConnectionString Globals::url() const {
   return {};
 }
 
+Client Globals::client() const { return Client({.database = url(), .schema = schema}); }
+
 namespace {
 
 // A standard file that is closed would be given to the first connection, and what we print would go to the server. These

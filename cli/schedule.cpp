@@ -74,8 +74,6 @@ ScheduleOptions options_of(const Creation& call) {
   return options;
 }
 
-Client client_of(const Globals& globals) { return Client({.database = globals.url(), .schema = globals.schema}); }
-
 ScheduleRecord one_schedule(Client& client, const std::string& name) {
   auto found = client.schedules(name);
   if (found.empty()) throw NotFound(fmt::format("there is no schedule \"{}\"; millrace schedule list shows all", name));
@@ -91,7 +89,7 @@ std::string with_sample_tick(std::string args) {
 }
 
 void create(const Globals& globals, const Creation& call) {
-  Client client = client_of(globals);
+  Client client = globals.client();
   ArgsCheck(client, call.kind)(with_sample_tick(call.args));
   const Put put = client.put_schedule(call.name, call.rule, call.kind, call.args, options_of(call));
   const ScheduleRecord made = one_schedule(client, call.name);
@@ -136,7 +134,7 @@ std::string json_of(const ScheduleRecord& one) {
 std::string state_of(const ScheduleRecord& one) { return one.paused ? "paused" : one.problem ? "problem" : one.next_tick ? "on" : "over"; }
 
 void list(const Globals& globals) {
-  const auto all = client_of(globals).schedules();
+  const auto all = globals.client().schedules();
   if (globals.json) {
     for (const ScheduleRecord& one : all) fmt::print("{}\n", json_of(one));
     return;
@@ -154,7 +152,7 @@ void list(const Globals& globals) {
 }
 
 void show(const Globals& globals, const std::string& name) {
-  Client client = client_of(globals);
+  Client client = globals.client();
   const ScheduleRecord one = one_schedule(client, name);
   const auto past = client.past_ticks(name, 10);
   if (globals.json) {
@@ -209,7 +207,7 @@ struct Preview {
 
 // A name has no blanks as a rule has, but a schedule may be called anything: what there is a schedule of is a name.
 void preview(const Globals& globals, const Preview& call) {
-  Client client = client_of(globals);
+  Client client = globals.client();
   const std::optional<Time> from = call.from ? std::optional(parse_when("--from", *call.from)) : std::nullopt;
   const int count = parse_int("--count", call.count);
   std::vector<TickRecord> ticks;
@@ -297,23 +295,23 @@ void add_schedule(CLI::App& app, Globals& globals) {
   look->callback([&globals, previewing] { preview(globals, *previewing); });
 
   verb("pause", "Stop a schedule: no more ticks until it is resumed", [](const Globals& g, const std::string& n) {
-    client_of(g).pause_schedule(n);
+    g.client().pause_schedule(n);
     say(g, n, "paused");
   });
   verb("resume", "Let a paused schedule go on with the first tick after now", [](const Globals& g, const std::string& n) {
-    const auto next = client_of(g).resume_schedule(n);
+    const auto next = g.client().resume_schedule(n);
     if (g.json) return fmt::print("{}\n", Json{{"name", n}, {"outcome", "resumed"}, {"next_tick", time_json(next)}}.dump());
     say(g, n, "resumed", next ? "; next at " + short_time(next) : "; its rule has no more ticks");
   });
   verb("run", "Add a task of a schedule now, beside its ticks", [](const Globals& g, const std::string& n) {
-    const TaskId task = client_of(g).run_schedule(n);
+    const TaskId task = g.client().run_schedule(n);
     if (g.json)
       fmt::print("{}\n", Json{{"name", n}, {"outcome", "run"}, {"task", task.value}}.dump());
     else
       fmt::print("schedule {} run: task {}\n", printable(n), task.value);
   });
   verb("delete", "Delete a schedule; the tasks that it made stay", [](const Globals& g, const std::string& n) {
-    client_of(g).delete_schedule(n);
+    g.client().delete_schedule(n);
     say(g, n, "deleted");
   });
 }

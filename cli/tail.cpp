@@ -124,7 +124,7 @@ void tail(const Globals& globals, const Call& call) {
   options.on_skipped = [](std::int64_t count) {
     fmt::print(stderr, "about {} new tasks are not shown: more came than it looks at\n", count);
   };
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   const worker::Signals signals;
   std::stop_source stop;
   const std::jthread watcher([&](const std::stop_token& over) { watch(over, signals, stop); });

@@ -22,7 +22,7 @@ namespace {
 
 void show(const Globals& globals, const std::string& text) {
   const TaskId id{parse_integer("id", text)};
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   const auto task = client.get(id);
   if (!task) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id.value));
   const auto progress = client.progress(id);
@@ -40,7 +40,7 @@ void logs(const Globals& globals, const LogCall& call) {
   const TaskId id{parse_integer("id", call.id)};
   const std::int64_t after = parse_integer("--after", call.after);
   const int limit = parse_int("--limit", call.limit);
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   const auto lines = client.logs(id, after, limit);
   if (lines.empty() && !client.get(id)) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id.value));
   for (const LogLine& line : lines) {
@@ -73,7 +73,7 @@ void list(const Globals& globals, const Listing& listing) {
   TaskFilter filter = filter_of(globals, listing.filter);
   filter.limit = limit;
   filter.before = before;
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   const auto tasks = client.list(filter);
   if (globals.json) {
     for (const TaskRecord& task : tasks) fmt::print("{}\n", json_of(task));
@@ -134,7 +134,7 @@ void add_task(CLI::App& app, Globals& globals) {
   waiting->callback([&globals, wait_call] {
     const TaskId task_id{parse_integer("id", wait_call->id)};
     const auto patience = wait_call->patience ? std::optional(parse_duration("--for", *wait_call->patience)) : std::nullopt;
-    Client client({.database = globals.url(), .schema = globals.schema});
+    Client client = globals.client();
     wait_for(globals, client, task_id, patience);
   });
 

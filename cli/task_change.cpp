@@ -90,7 +90,7 @@ void run(const Globals& globals, ChangeWords& words) {
     return run_bulk(globals, words.bulk, filter);
   }
   if (words.bulk.plan) return run_bulk(globals, words.bulk, {.ids = ids});
-  Client client({.database = globals.url(), .schema = globals.schema});
+  Client client = globals.client();
   for (const TaskId id : ids) print_changed(globals, words.bulk, id, change(client, words.bulk, id));
 }
 

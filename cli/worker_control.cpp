@@ -14,10 +14,8 @@
 namespace millrace::cli {
 namespace {
 
-Client client_of(const Globals& globals) { return Client({.database = globals.url(), .schema = globals.schema}); }
-
 void list(const Globals& globals) {
-  const auto workers = client_of(globals).workers();
+  const auto workers = globals.client().workers();
   Table table({"ID", "NAME", "STATE", "QUEUES", "RUNNING", "COMPLETED", "FAILED", "STARTED", "SEEN"});
   for (const WorkerRecord& one : workers) {
     if (globals.json) {
@@ -58,7 +56,7 @@ void add_worker_control(CLI::App& worker, Globals& globals) {
     CLI::App* command = worker.add_subcommand(verb, help);
     command->add_option("worker", *name, "Its id, the beginning of it (4 characters), or its name")->required()->type_name("ID");
     command->callback([&globals, name, how, said] {
-      Client client = client_of(globals);
+      Client client = globals.client();
       const std::string id = (client.*how)(*name);
       if (globals.json)
         fmt::print("{}\n", nlohmann::ordered_json{{"id", id}, {"asked", said}}.dump());

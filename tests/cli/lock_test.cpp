@@ -72,7 +72,8 @@ TEST_CASE("lock run holds the lock while its command runs, and ends as that does
   CHECK(run(schema, {"lock", "run", "door", "--", "sh", "-c", "kill -9 $$"}).code == 137);
   CHECK(held(schema) == 0);
 
-  Command holder({"--schema", schema.name(), "lock", "run", "door", "--owner", "ada", "--", "sh", "-c", "echo runs >&2; exec sleep 60"});
+  Command holder(
+      {"--schema", schema.name(), "lock", "run", "door", "--owner", "ada", "--", "sh", "-c", "echo runs >&2; exec tail -f /dev/null"});
   REQUIRE(holder.says("runs"));
   check_refused(run(schema, {"lock", "run", "door", "--", "true"}), 4, "ada has it until");
   Command waiter({"--schema", schema.name(), "lock", "run", "door", "--wait", "1m", "--", "echo", "mine"});
@@ -86,6 +87,7 @@ TEST_CASE("lock run holds the lock while its command runs, and ends as that does
 
 TEST_CASE("lock run tells its command that the lock is lost, and kills it if it does not listen") {
   Schema schema;
+  // A shell minds its traps between two commands, so these go round; nothing waits for the length of a round.
   const std::string stubborn = "trap '' TERM; echo runs >&2; while :; do sleep 0.05; done";
   const std::string polite = "trap 'exit 3' TERM; echo runs >&2; while :; do sleep 0.05; done";
   for (const auto& [script, code] : {std::pair(stubborn, 128 + SIGKILL), std::pair(polite, 3)}) {
@@ -101,7 +103,7 @@ TEST_CASE("lock run tells its command that the lock is lost, and kills it if it 
 
 TEST_CASE("the command does not outlive a lock run that is killed") {
   Schema schema;
-  Command one({"--schema", schema.name(), "lock", "run", "door", "--", "sh", "-c", "echo pid $$ >&2; exec sleep 60"});
+  Command one({"--schema", schema.name(), "lock", "run", "door", "--", "sh", "-c", "echo pid $$ >&2; exec tail -f /dev/null"});
   REQUIRE(one.says("pid "));
   one.signal(SIGKILL);
   const Ended ended = one.wait();

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <latch>
+#include <stop_token>
 #include <thread>
 
 namespace millrace::test {
@@ -15,6 +17,13 @@ bool eventually(const Condition& condition, std::chrono::milliseconds patience =
     std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the pace of looking, not a wait for an event
   }
   return true;
+}
+
+/// Waits until a stop is requested.
+inline void await_stop(const std::stop_token& token) {
+  std::latch asked(1);
+  const std::stop_callback tell(token, [&] { asked.count_down(); });
+  asked.wait();
 }
 
 }  // namespace millrace::test

@@ -149,7 +149,7 @@ TEST_CASE("tasks that never end, and a handler that does not") {
   db.reset();
   send_mail.enqueue(db.client(), {});
   const auto hang = [](const Mail&, Context& context) -> std::string {
-    while (!context.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+    await_stop(context.stop_token());
     throw std::runtime_error("stopped");
   };
   CHECK(holds(refusal([&] { drain(db, send_mail, hang, {.time_max = 100ms}); }), "100 ms (time_max)"));

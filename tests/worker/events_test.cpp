@@ -123,9 +123,7 @@ TEST_CASE("a run that is cancelled is told as failed and cancelled, or as cancel
   Diary diary;
   Worker worker(house.options());
   diary.listen(worker);
-  const auto until_stopped = [](Context& context) {
-    while (!context.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
-  };
+  const auto until_stopped = [](Context& context) { await_stop(context.stop_token()); };
   worker.handle_raw("throws", [&](Context& context) -> Outcome<std::string> {
     until_stopped(context);
     throw std::runtime_error("stopped");

@@ -250,7 +250,7 @@ TEST_CASE("cancel reaches a running handler through LISTEN, long before its hear
   Worker worker(patient(house));
   worker.handle_raw("work", [&](Context& context) -> Outcome<std::string> {
     running = true;
-    while (!context.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+    await_stop(context.stop_token());
     throw std::runtime_error("stopped");
   });
   worker.start();
@@ -270,7 +270,7 @@ TEST_CASE("cancel reaches a running handler by heartbeat, if nobody listens") {
   Worker worker(options);
   worker.handle_raw("work", [&](Context& context) -> Outcome<std::string> {
     running = true;
-    while (!context.stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+    await_stop(context.stop_token());
     throw std::runtime_error("stopped");
   });
   worker.start();

@@ -1,4 +1,4 @@
-// Settlements that the database refuses: for now, or for good.
+// Settlements that the database refuses: some until it has recovered, some whenever they are sent.
 #include "worker/house.hpp"
 
 #include <fmt/format.h>
