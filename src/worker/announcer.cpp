@@ -1,6 +1,6 @@
 #include "worker/announcer.hpp"
 
-#include <nlohmann/json.hpp>
+#include "worker/about.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -23,21 +23,6 @@ namespace worker {
 namespace {
 
 constexpr auto between_warnings = std::chrono::seconds(10);
-
-// What was said about the task at enqueue.
-void read_about(const std::string& about, TaskEvent& event) {
-  if (about.empty()) return;
-  const auto json = nlohmann::json::parse(about);
-  const auto text = [&](const char* name) -> std::optional<std::string> {
-    const auto found = json.find(name);
-    if (found == json.end() || !found->is_string()) return {};
-    return found->get<std::string>();
-  };
-  event.correlation = text("correlation");
-  event.tenant = text("tenant");
-  event.traceparent = text("traceparent");
-  if (const auto found = json.find("metadata"); found != json.end()) event.metadata = found->get<std::map<std::string, std::string>>();
-}
 
 }  // namespace
 
@@ -98,7 +83,11 @@ void Announcer::add(std::vector<Announcement> announcements, spdlog::logger& log
 void Announcer::tell(Announcement& announcement, spdlog::logger& log) const {
   TaskEvent& event = announcement.event;
   try {
-    read_about(announcement.about, event);
+    About about = read_about(announcement.about);
+    event.correlation = std::move(about.correlation);
+    event.tenant = std::move(about.tenant);
+    event.traceparent = std::move(about.traceparent);
+    event.metadata = std::move(about.metadata);
   } catch (const std::exception& e) {
     log.error("what was said about task {} ({}) cannot be read for listeners: {}", event.id.value, event.kind, e.what());
   }

@@ -4,13 +4,13 @@
 #include "base/json_text.hpp"
 #include "base/text.hpp"
 #include "base/time_text.hpp"
+#include "worker/about.hpp"
 #include "worker/handler_session.hpp"
 
 #include <millrace/error.hpp>
 #include <millrace/limits.hpp>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace millrace::worker {
 namespace {
@@ -46,16 +46,11 @@ class Run final : public Context {
     state_.board.log(task_, text);
     reported_ = true;
   }
-  [[nodiscard]] std::optional<std::string> correlation() const override { return said("correlation"); }
-  [[nodiscard]] std::optional<std::string> tenant() const override { return said("tenant"); }
-  [[nodiscard]] std::optional<std::string> traceparent() const override { return said("traceparent"); }
-  [[nodiscard]] std::map<std::string, std::string> metadata() const override {
-    const auto text = task_.about();
-    if (text.empty()) return {};
-    const auto about = nlohmann::json::parse(text);
-    const auto found = about.find("metadata");
-    return found == about.end() ? std::map<std::string, std::string>() : found->get<std::map<std::string, std::string>>();
-  }
+  // Read when asked for: most tasks say nothing, and most handlers do not ask.
+  [[nodiscard]] std::optional<std::string> correlation() const override { return read_about(task_.about()).correlation; }
+  [[nodiscard]] std::optional<std::string> tenant() const override { return read_about(task_.about()).tenant; }
+  [[nodiscard]] std::optional<std::string> traceparent() const override { return read_about(task_.about()).traceparent; }
+  [[nodiscard]] std::map<std::string, std::string> metadata() const override { return read_about(task_.about()).metadata; }
   [[nodiscard]] EnqueueOptions inherit(EnqueueOptions options) const override {
     if (!options.correlation) options.correlation = correlation();
     if (!options.traceparent) options.traceparent = traceparent();
@@ -69,16 +64,6 @@ class Run final : public Context {
   [[nodiscard]] bool reported() const noexcept { return reported_; }
 
  private:
-  // Parsed when asked for: most tasks say nothing, and most handlers do not ask.
-  [[nodiscard]] std::optional<std::string> said(const char* name) const {
-    const auto text = task_.about();
-    if (text.empty()) return {};
-    const auto about = nlohmann::json::parse(text);
-    const auto found = about.find(name);
-    if (found == about.end() || !found->is_string()) return {};
-    return found->get<std::string>();
-  }
-
   State& state_;
   const Serving& serving_;
   Slot& slot_;
