@@ -29,14 +29,19 @@ std::stop_token Slot::token() {
   return source_.get_token();
 }
 
+std::stop_source Slot::stop_locked(StopCause cause) {
+  if (!task_ || cause_ != StopCause::none) return std::stop_source(std::nostopstate);
+  cause_ = cause;
+  stopping_ = true;
+  return source_;
+}
+
 template <class Matches>
 void Slot::stop_matching(StopCause cause, const Matches& matches) {
   std::stop_source source = [&] {
     const std::lock_guard lock(mutex_);
-    if (!task_ || cause_ != StopCause::none || !matches(*task_)) return std::stop_source(std::nostopstate);
-    cause_ = cause;
-    stopping_ = true;
-    return source_;
+    if (!task_ || !matches(*task_)) return std::stop_source(std::nostopstate);
+    return stop_locked(cause);
   }();
   // Outside the lock: the handler's stop callbacks run in here.
   if (source.stop_possible()) source.request_stop();
@@ -68,6 +73,7 @@ void Slot::session_closed() {
 }
 
 std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now, Clock::duration grace) {
+  std::stop_source source(std::nostopstate);
   std::optional<Clock::time_point> again;
   {
     const std::lock_guard lock(mutex_);
@@ -75,8 +81,10 @@ std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now, Clo
     if (*deadline_ > now) return deadline_;
     overrun_at_ = again = *deadline_ + grace;
     deadline_.reset();
+    // Under this lock: once it is let go, the next run may have begun here.
+    source = stop_locked(StopCause::timeout);
   }
-  stop(StopCause::timeout);
+  if (source.stop_possible()) source.request_stop();
   return again;
 }
 

@@ -72,6 +72,8 @@ class Slot {
 
  private:
   std::optional<Claimed> abandon_locked();
+  /// Marks the run that is under way, if none did before. The caller asks the source to stop, when it holds no lock.
+  [[nodiscard]] std::stop_source stop_locked(StopCause cause);
   template <class Matches>
   void stop_matching(StopCause cause, const Matches& matches);
 

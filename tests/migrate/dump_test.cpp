@@ -122,10 +122,11 @@ TEST_CASE("the schema is the one in the folder golden") {
     MESSAGE("the golden dump is from another version of PostgreSQL: not compared");
     return;
   }
-  for (const auto& [file, text] : dumped) {
+  for (const auto& part : dumped) {
+    const std::string& file = part.first;  // clang 14 lets no lambda, which CAPTURE makes, see a structured binding
     CAPTURE(file);
     REQUIRE(golden.count(file) == 1);
-    if (text != golden.at(file)) FAIL(first_difference(golden.at(file), text));
+    if (part.second != golden.at(file)) FAIL(first_difference(golden.at(file), part.second));
   }
   CHECK(golden.size() == dumped.size());
 }

@@ -101,7 +101,12 @@ TEST_CASE("an interruption never reaches the statements of the session's next ta
     house.client.enqueue("sleep", "{}", {.max_attempts = 1, .timeout = 20ms});
     quick.push_back(house.client.enqueue("quick", "{}", {.max_attempts = 1}).id);
   }
-  for (const TaskId id : quick) CHECK(house.client.wait(id, 60s)->status == Status::completed);
+  for (const TaskId id : quick) {
+    const auto ended = house.client.wait(id, 60s);
+    REQUIRE(ended);
+    CAPTURE(last_error(house, id));
+    CHECK(ended->status == Status::completed);
+  }
   CHECK(worker.stop());
 }
 
