@@ -43,7 +43,7 @@ struct Listing {
 };
 
 void list(const Globals& globals, const Listing& listing) {
-  const int limit = parse_int("--limit", listing.limit);
+  const int limit = parse_int("--limit", listing.limit, 1, 1000);
   const auto before = listing.before ? std::optional(TaskId{parse_integer("--before", *listing.before)}) : std::nullopt;
   TaskFilter filter = dead_filter(globals, listing.filter);
   filter.limit = limit;

@@ -81,22 +81,24 @@ Backoff parse_backoff(std::string_view text) {
 namespace {
 
 template <class Number>
-Number number_of(const char* field, std::string_view text) {
+Number number_of(const char* field, std::string_view text, Number lowest, Number highest) {
   Number value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool whole = end == text.data() + text.size();
-  if (error == std::errc::result_out_of_range && whole) {
-    throw InvalidArgument(
-        field, fmt::format("is {}; allowed is {} to {}", text, std::numeric_limits<Number>::min(), std::numeric_limits<Number>::max()));
-  }
-  if (error != std::errc{} || !whole) throw InvalidArgument(field, fmt::format("is \"{}\"; allowed are whole numbers", text));
+  const bool too_large = error == std::errc::result_out_of_range;
+  if ((error != std::errc{} && !too_large) || !whole)
+    throw InvalidArgument(field, fmt::format("is \"{}\"; allowed are whole numbers", text));
+  if (too_large || value < lowest || value > highest)
+    throw InvalidArgument(field, fmt::format("is {}; allowed is {} to {}", text, lowest, highest));
   return value;
 }
 
 }  // namespace
 
-std::int64_t parse_integer(const char* field, std::string_view text) { return number_of<std::int64_t>(field, text); }
-int parse_int(const char* field, std::string_view text) { return number_of<int>(field, text); }
+std::int64_t parse_integer(const char* field, std::string_view text) {
+  return number_of<std::int64_t>(field, text, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max());
+}
+int parse_int(const char* field, std::string_view text, int lowest, int highest) { return number_of(field, text, lowest, highest); }
 
 Priority parse_priority(std::string_view text) {
   if (text == "critical") return Priority::critical;

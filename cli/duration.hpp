@@ -20,8 +20,8 @@ namespace millrace::cli {
 
 /// Decimal digits, after a minus perhaps. Throws InvalidArgument(field), also for what 64 bits cannot hold.
 [[nodiscard]] std::int64_t parse_integer(const char* field, std::string_view text);
-/// The same for what 32 bits hold.
-[[nodiscard]] int parse_int(const char* field, std::string_view text);
+/// The same for a number from `lowest` to `highest`.
+[[nodiscard]] int parse_int(const char* field, std::string_view text, int lowest, int highest);
 
 /// 0 to 100, or critical, high, normal, low. Throws InvalidArgument("priority").
 [[nodiscard]] Priority parse_priority(std::string_view text);

@@ -4,6 +4,8 @@
 #include "base/time_text.hpp"
 #include "cli/duration.hpp"
 
+#include <millrace/limits.hpp>
+
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
@@ -99,7 +101,7 @@ EnqueueOptions options_of(const CLI::App& command, const EnqueueWords& words) {
   options.run_at = time_of("--at", words.at);
   options.timeout = duration_of("--timeout", words.timeout);
   if (words.retry) options.backoff = parse_backoff(*words.retry);
-  if (words.max_attempts) options.max_attempts = parse_int("--max-attempts", *words.max_attempts);
+  if (words.max_attempts) options.max_attempts = parse_int("--max-attempts", *words.max_attempts, 1, limits::attempts_max);
 
   options.expires_in = duration_of("--expires-in", words.expires_in);
   options.expires_at = time_of("--expires-at", words.expires_at);

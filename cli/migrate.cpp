@@ -21,11 +21,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// A migration's file name has four digits for it; the library knows which there are.
+constexpr int number_max = 9999;
+
 struct Range {
   std::optional<std::string> from{}, to{};
 
-  [[nodiscard]] int first() const { return from ? parse_int("--from", *from) : 0; }
-  [[nodiscard]] std::optional<int> last() const { return to ? std::optional(parse_int("--to", *to)) : std::nullopt; }
+  [[nodiscard]] int first() const { return from ? parse_int("--from", *from, 0, number_max) : 0; }
+  [[nodiscard]] std::optional<int> last() const { return to ? std::optional(parse_int("--to", *to, 0, number_max)) : std::nullopt; }
 };
 
 std::string title(int version, const std::string& name) { return fmt::format("{:04} {}", version, name); }
@@ -116,7 +119,7 @@ void add_migrate(CLI::App& app, Globals& globals) {
   CLI::App* down = migrate->add_subcommand("down", "Revert migrations, and delete what is stored in what they made");
   down->add_option("--to", range->to, "The last migration to keep; 0 reverts everything")->required()->type_name("INT");
   down->callback([&globals, range] {
-    const int to = parse_int("--to", range->to.value());
+    const int to = parse_int("--to", range->to.value(), 0, number_max);
     Reporter report(globals);
     Migrator(globals.url(), globals.schema).down(to, std::ref(report));
     report.finish("nothing to revert");

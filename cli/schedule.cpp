@@ -7,6 +7,7 @@
 #include "engine/schedules.hpp"
 
 #include <millrace/client.hpp>
+#include <millrace/limits.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -61,14 +62,14 @@ ScheduleOptions options_of(const Creation& call) {
   ScheduleOptions options;
   call.plan.apply(options);
   if (call.misfire) options.misfire = engine::named<Misfire>("--misfire", engine::misfires, *call.misfire);
-  if (call.misfire_max) options.misfire_max = parse_int("--misfire-max", *call.misfire_max);
+  if (call.misfire_max) options.misfire_max = parse_int("--misfire-max", *call.misfire_max, 1, 100);
   if (call.grace) options.grace = parse_duration("--grace", *call.grace);
   if (call.jitter) options.jitter = parse_duration("--jitter", *call.jitter);
   if (call.exclusive) options.exclusive = engine::named<Exclusive>("--exclusive", engine::exclusives, *call.exclusive);
   options.task.queue = call.queue;
   options.task.tags = call.tags;
   if (call.priority) options.task.priority = parse_priority(*call.priority);
-  if (call.max_attempts) options.task.max_attempts = parse_int("--max-attempts", *call.max_attempts);
+  if (call.max_attempts) options.task.max_attempts = parse_int("--max-attempts", *call.max_attempts, 1, limits::attempts_max);
   if (call.timeout) options.task.timeout = parse_duration("--timeout", *call.timeout);
   if (call.retry) options.task.backoff = parse_backoff(*call.retry);
   return options;
@@ -209,7 +210,7 @@ struct Preview {
 void preview(const Globals& globals, const Preview& call) {
   Client client = globals.client();
   const std::optional<Time> from = call.from ? std::optional(parse_when("--from", *call.from)) : std::nullopt;
-  const int count = parse_int("--count", call.count);
+  const int count = parse_int("--count", call.count, 1, 1000);
   std::vector<TickRecord> ticks;
   if (const auto schedules = client.schedules(call.what); !schedules.empty()) {
     if (call.plan.zone || call.plan.gap || call.plan.fold || call.plan.anchor)

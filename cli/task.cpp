@@ -8,6 +8,7 @@
 #include "cli/wait.hpp"
 
 #include <millrace/client.hpp>
+#include <millrace/limits.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -39,7 +40,7 @@ struct LogCall {
 void logs(const Globals& globals, const LogCall& call) {
   const TaskId id{parse_integer("id", call.id)};
   const std::int64_t after = parse_integer("--after", call.after);
-  const int limit = parse_int("--limit", call.limit);
+  const int limit = parse_int("--limit", call.limit, 1, limits::log_lines_kept);
   Client client = globals.client();
   const auto lines = client.logs(id, after, limit);
   if (lines.empty() && !client.get(id)) throw NotFound(fmt::format("there is no task {}; millrace task list shows the latest", id.value));
@@ -68,7 +69,7 @@ struct Listing {
 };
 
 void list(const Globals& globals, const Listing& listing) {
-  const int limit = parse_int("--limit", listing.limit);
+  const int limit = parse_int("--limit", listing.limit, 1, 1000);
   const auto before = listing.before ? std::optional(TaskId{parse_integer("--before", *listing.before)}) : std::nullopt;
   TaskFilter filter = filter_of(globals, listing.filter);
   filter.limit = limit;

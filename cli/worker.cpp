@@ -58,7 +58,7 @@ WorkerOptions options_of(const Globals& globals, const Call& call) {
   if (!call.heartbeat.empty()) options.heartbeat = parse_duration("--heartbeat", call.heartbeat);
   options.poll_interval = parse_duration("--poll", call.poll);
   options.grace = parse_duration("--grace", call.grace);
-  options.batch = parse_int("--batch", call.batch);
+  options.batch = parse_int("--batch", call.batch, 1, 5000);
   options.listen = !call.no_listen;
   return options;
 }

@@ -178,7 +178,7 @@ TEST_CASE("bad input to schedule is one line with exit code 2, and nothing is st
     INFO(words.back());
     check_refused(run(schema, words), 2, message);
   }
-  check_refused(run(schema, {"schedule", "preview", "* * * * *", "--count", "0"}), 2, "count is 0; allowed is 1 to 1000");
+  check_refused(run(schema, {"schedule", "preview", "* * * * *", "--count", "0"}), 2, "--count is 0; allowed is 1 to 1000");
   check_refused(run(schema, {"schedule", "preview", "* * * * *", "--from", "now"}), 2, "--from is \"now\"");
   CHECK(schema.number("SELECT count(*) FROM schedules") == 0);
 }
