@@ -59,11 +59,11 @@ void Arena::clear() { link_->script(fmt::format("TRUNCATE {0}.tasks, {0}.tickets
 void Arena::fill(int tasks, int args_bytes) {
   check_interrupted();
   clear();
-  link_->script(
-      fmt::format("WITH added AS (INSERT INTO {0}.tasks (kind, args) SELECT 'noop', jsonb_build_object('to', 'user@example.com', 'n', i, "
-                  "'pad', repeat('x', {2})) FROM generate_series(1, {1}) i"
-                  " RETURNING queue, priority / 25 AS bucket, run_at, id, ctid) INSERT INTO {0}.tickets SELECT * FROM added",
-                  schema_, tasks, std::max(0, args_bytes - 50)));
+  link_->script(fmt::format(
+      "WITH added AS (INSERT INTO {0}.tasks (kind, args) SELECT 'noop', jsonb_build_object('to', 'user@example.com', 'n', i, "
+      "'pad', repeat('x', {2})) FROM generate_series(1, {1}) i"
+      " RETURNING queue, priority / 25 AS bucket, {0}.kind_hash(kind), run_at, id, ctid) INSERT INTO {0}.tickets SELECT * FROM added",
+      schema_, tasks, std::max(0, args_bytes - 50)));
   for (const char* table : {"tasks", "tickets", "leases"}) link_->script(fmt::format("VACUUM ANALYZE {}.{}", schema_, table));
   link_->script("CHECKPOINT");
 }

@@ -20,7 +20,8 @@ class Bench {
  public:
   explicit Bench(const ConnectionString& database) : scratch_(database), claimer_(scratch_.conninfo()) {
     claimer_.prepare("claim", scratch_.sql("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms"
-                                           " FROM @.claim($1, $2, $3, $4::timestamptz[], $5::bigint[], $6, $7)"));
+                                           " FROM @.claim($1, $2, $3, $4::timestamptz[], $5::bigint[], $6, $7, "
+                                           "ARRAY[@.kind_hash('noop')])"));
   }
 
   void fill(int tasks) {

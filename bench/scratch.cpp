@@ -122,7 +122,7 @@ void Scratch::fill(int tasks, int padding) {
       fmt::format("WITH n AS MATERIALIZED (SELECT string_agg(md5(j::text), '') AS noise FROM generate_series(1, {}) j),"
                   " t AS (INSERT INTO @.tasks (kind, args)"
                   " SELECT 'noop', jsonb_build_object('to', 'user' || chr(64) || 'example.com', 'n', i){} FROM n, generate_series(1, {}) i"
-                  " RETURNING queue, priority / 25, run_at, id, ctid)"
+                  " RETURNING queue, priority / 25, @.kind_hash(kind), run_at, id, ctid)"
                   " INSERT INTO @.tickets SELECT * FROM t",
                   (4096 + padding) / 32 + 1, args, tasks));
 }

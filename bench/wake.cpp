@@ -125,7 +125,7 @@ std::vector<Json> wake(const ConnectionString& database, const Options& options)
   const Sleeper sleeper(scratch, sleeper_started);
   Link bare(scratch.conninfo());
   bare.prepare("enqueue", scratch.sql("WITH t AS (INSERT INTO @.tasks (kind, queue, args) VALUES ($1, 'ceiling', $2)"
-                                      "           RETURNING queue, priority / 25, run_at, id, ctid),"
+                                      "           RETURNING queue, priority / 25, @.kind_hash(kind), run_at, id, ctid),"
                                       " k AS (INSERT INTO @.tickets SELECT * FROM t)"
                                       " SELECT pg_notify('millrace_bench_wake', ''), id FROM t"));
   constexpr const char* args = R"({"to": "user@example.com", "n": 1})";

@@ -30,7 +30,7 @@ void show(const Globals& globals, const std::string& text) {
   if (globals.json)
     fmt::print("{}\n", json_of(*task, progress));
   else
-    print_task(*task, progress);
+    print_task(*task, progress, missing_worker(*task, client.workers()));
 }
 
 struct LogCall {

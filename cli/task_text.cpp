@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 namespace millrace::cli {
 namespace {
@@ -101,7 +102,29 @@ std::string bar(const Progress& progress) {
   return progress.note.empty() ? text : text + "  " + progress.note;
 }
 
-void print_task(const TaskRecord& task, const std::optional<Progress>& progress) {
+std::string missing_worker(const TaskRecord& task, const std::vector<WorkerRecord>& workers) {
+  const bool waits = task.status == Status::pending || task.status == Status::scheduled || task.status == Status::retrying;
+  // By this host's clock, which is good enough for a hint. What is not due waits for its time first.
+  if (!waits || (task.status != Status::pending && task.run_at > std::chrono::system_clock::now())) return {};
+  const auto has = [](const std::vector<std::string>& all, const std::string& one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
+  int serve = 0, handle = 0, claim = 0;
+  for (const WorkerRecord& worker : workers) {
+    if (!worker.alive || worker.state == "stopping" || !has(worker.queues, task.queue)) continue;
+    ++serve;
+    if (worker.kinds && !has(*worker.kinds, task.kind)) continue;
+    ++handle;
+    if (worker.state != "paused") ++claim;
+  }
+  if (claim > 0) return {};
+  if (handle > 0) return fmt::format("every worker that handles {} in queue {} is paused", task.kind, task.queue);
+  if (serve > 0)
+    return fmt::format("no live worker of queue {} handles {}; millrace worker list shows what they handle", task.queue, task.kind);
+  return fmt::format("no live worker serves queue {}", task.queue);
+}
+
+void print_task(const TaskRecord& task, const std::optional<Progress>& progress, const std::string& held_up) {
   const auto line = [](const char* name, const std::string& value) {
     if (!value.empty()) fmt::print("{:<13} {}\n", name, printable(value, true));
   };
@@ -110,6 +133,7 @@ void print_task(const TaskRecord& task, const std::optional<Progress>& progress)
   line("kind", task.kind);
   line("queue", task.queue);
   line("status", std::string(to_string(task.status)));
+  line("held up", held_up);
   line("priority", std::to_string(task.priority.value()));
   line("attempt", fmt::format("{} of {}", task.attempt, task.max_attempts));
   line("run at", time(task.run_at));

@@ -1,12 +1,10 @@
 // millrace worker --queue NAME=N --exec KIND=COMMAND
-#include "base/text.hpp"
-#include "base/time_text.hpp"
 #include "cli/app.hpp"
 #include "cli/duration.hpp"
 #include "cli/exec_handler.hpp"
 #include "cli/failure.hpp"
 #include "cli/table.hpp"
-#include "postgres/connection.hpp"
+#include "cli/until_empty.hpp"
 
 #include <millrace/client.hpp>
 #include <millrace/worker.hpp>
@@ -17,14 +15,10 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <charconv>
-#include <csignal>
 #include <memory>
 #include <thread>
 #include <utility>
-
-#include <unistd.h>
 
 namespace millrace::cli {
 namespace {
@@ -61,61 +55,6 @@ WorkerOptions options_of(const Globals& globals, const Call& call) {
   options.batch = parse_int("--batch", call.batch, 1, 5000);
   options.listen = !call.no_listen;
   return options;
-}
-
-// What the tasks in these queues that do not run are, when nothing else is left: they may keep a worker for ever.
-void tell_what_waits(const WorkerOptions& options, const std::vector<std::string>& handled) {
-  postgres::Connection link(postgres::Dial{.url = options.database, .application = "millrace", .schema = options.schema});
-  postgres::ArrayText queues;
-  for (const WorkerQueue& queue : options.queues) queues.text(queue.name);
-  const auto rows =
-      link.run(fmt::format("SELECT t.kind, count(*), min(min(k.run_at)) OVER () FROM {0}.tickets k JOIN {0}.tasks t ON t.id = k.id"
-                           " WHERE k.queue = ANY ($1) GROUP BY t.kind ORDER BY 2 DESC, 1",
-                           base::quote_identifier(options.schema)),
-               postgres::Params().text(std::move(queues).take()));
-  if (rows.size() == 0) return;
-  constexpr int kinds_max = 10;
-  std::int64_t count = 0;
-  std::string kinds;
-  for (int row = 0; row < rows.size(); ++row) {
-    count += rows.integer(row, 1);
-    if (row >= kinds_max) continue;
-    const std::string kind(rows.text(row, 0));
-    const bool known = std::find(handled.begin(), handled.end(), kind) != handled.end();
-    kinds += fmt::format("{}{} of {}{}", kinds.empty() ? "" : ", ", rows.integer(row, 1), printable(kind),
-                         known ? "" : ", which has no program here");
-  }
-  if (rows.size() > kinds_max) kinds += fmt::format(", and {} more kinds", rows.size() - kinds_max);
-  options.logger->info("waiting for {}: {}; the next is due at {}Z",
-                       count == 1 ? "1 task that is not due" : fmt::format("{} tasks that are not due", count), kinds,
-                       base::format_time(rows.time(0, 2).value_or(Time{})).substr(0, 19));
-}
-
-// Sends this process the signal that ends a worker once its queues have been empty twice in a row. Says once what it waits for, when
-// all that is left is not due.
-void watch_until_empty(const std::stop_token& stop, const WorkerOptions& options, const std::vector<std::string>& handled) {
-  Client client({.database = options.database, .schema = options.schema});
-  bool told = false;
-  int idle = 0;
-  for (int empty = 0; empty < 2 && !stop.stop_requested();) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    try {
-      std::int64_t live = 0, busy = 0;
-      for (const QueueStats& one : client.stats()) {
-        const bool ours =
-            std::any_of(options.queues.begin(), options.queues.end(), [&](const WorkerQueue& queue) { return queue.name == one.queue; });
-        if (!ours) continue;
-        live += one.ready + one.upcoming + one.running;
-        busy += one.ready + one.running;
-      }
-      empty = live == 0 ? empty + 1 : 0;
-      idle = live > 0 && busy == 0 ? idle + 1 : 0;
-      if (idle == 5 && !std::exchange(told, true)) tell_what_waits(options, handled);
-    } catch (const Error&) {
-      empty = idle = 0;  // the database is away; the worker waits for it too
-    }
-  }
-  if (!stop.stop_requested()) ::kill(::getpid(), SIGTERM);
 }
 
 // Programs read their args themselves; what can be told is which kinds wait that no program here handles.

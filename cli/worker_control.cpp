@@ -9,14 +9,26 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 
 namespace millrace::cli {
 namespace {
 
+// The first few: a worker may handle hundreds.
+std::string kinds_of(const WorkerRecord& worker) {
+  constexpr std::size_t shown = 3;
+  if (!worker.kinds) return "all";
+  const auto& kinds = *worker.kinds;
+  std::string text =
+      fmt::format("{}", fmt::join(kinds.begin(), kinds.begin() + static_cast<std::ptrdiff_t>(std::min(shown, kinds.size())), ", "));
+  if (kinds.size() > shown) text += fmt::format(" and {} more", kinds.size() - shown);
+  return text.empty() ? "none" : text;
+}
+
 void list(const Globals& globals) {
   const auto workers = globals.client().workers();
-  Table table({"ID", "NAME", "STATE", "QUEUES", "RUNNING", "COMPLETED", "FAILED", "STARTED", "SEEN"});
+  Table table({"ID", "NAME", "STATE", "QUEUES", "KINDS", "RUNNING", "COMPLETED", "FAILED", "STARTED", "SEEN"});
   for (const WorkerRecord& one : workers) {
     if (globals.json) {
       fmt::print("{}\n", nlohmann::ordered_json{{"id", one.id},
@@ -25,6 +37,7 @@ void list(const Globals& globals) {
                                                 {"pid", one.pid},
                                                 {"version", one.version},
                                                 {"queues", one.queues},
+                                                {"kinds", one.kinds ? nlohmann::ordered_json(*one.kinds) : nlohmann::ordered_json()},
                                                 {"state", one.state},
                                                 {"wish", one.wish},
                                                 {"running", one.running},
@@ -36,7 +49,7 @@ void list(const Globals& globals) {
                              .dump());
       continue;
     }
-    table.add({one.id, one.name, one.alive ? one.state : "dead", fmt::format("{}", fmt::join(one.queues, ", ")),
+    table.add({one.id, one.name, one.alive ? one.state : "dead", fmt::format("{}", fmt::join(one.queues, ", ")), kinds_of(one),
                std::to_string(one.running), std::to_string(one.completed), std::to_string(one.failed),
                base::format_time(one.started_at).substr(0, 19), base::format_time(one.seen_at).substr(0, 19)});
   }

@@ -89,15 +89,23 @@ CREATE TABLE expiries (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 COMMENT ON TABLE expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
 
+CREATE FUNCTION kind_hash(kind text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS 'SELECT pg_catalog.hashtext(kind)';
+COMMENT ON FUNCTION kind_hash(text) IS
+  'Private. What a ticket knows of its task''s kind. Inlined where it is used, so it has no search_path of its own. Locks nothing.';
+
 -- A ticket is never updated, only inserted and deleted. bucket is priority / 25 (0 to 4); -1 is the
 -- lane of suspects, tasks that were running when a worker died, which are claimed one at a time.
+-- By kind_hash a worker leaves alone what it has no handler for; it stands where alignment left a gap.
 -- tid is where the task's row was when the ticket was written: a hint, checked against id.
 CREATE TABLE tickets (
-  queue  text        NOT NULL,
-  bucket smallint    NOT NULL CHECK (bucket BETWEEN -1 AND 4),
-  run_at timestamptz NOT NULL,
-  id     bigint      NOT NULL,
-  tid    tid         NOT NULL
+  queue     text        NOT NULL,
+  bucket    smallint    NOT NULL CHECK (bucket BETWEEN -1 AND 4),
+  kind_hash integer     NOT NULL,
+  run_at    timestamptz NOT NULL,
+  id        bigint      NOT NULL,
+  tid       tid         NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE tickets IS 'Private. What can be claimed: exactly one row for each pending, scheduled or retrying task.';
 CREATE INDEX tickets_claim ON tickets (queue, bucket, run_at, id);
@@ -117,6 +125,7 @@ CREATE TABLE workers (
   pid        integer     NOT NULL,
   version    text        NOT NULL,
   queues     text[]      NOT NULL CHECK (cardinality(queues) > 0),
+  kinds      text[],
   wants_wake boolean     NOT NULL DEFAULT false,
   lease_ttl  interval    NOT NULL CHECK (lease_ttl BETWEEN interval '1 second' AND interval '1 day'),
   poll_interval interval NOT NULL DEFAULT '1 second' CHECK (poll_interval BETWEEN interval '0' AND interval '1 day'),
@@ -126,6 +135,7 @@ CREATE TABLE workers (
   state      text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'paused', 'stopping')),
   ran_at_death integer
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
+COMMENT ON COLUMN workers.kinds IS 'What it has handlers for, former names of kinds included; null: it does not say, and takes all.';
 COMMENT ON COLUMN workers.wish IS 'What somebody asked of it: pause_worker() and the like.';
 COMMENT ON COLUMN workers.state IS 'What it does, as it says itself.';
 COMMENT ON COLUMN workers.ran_at_death IS 'How many tasks it ran when it was found dead. Null: it lives, or nobody has looked.';

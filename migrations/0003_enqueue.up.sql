@@ -255,7 +255,7 @@ BEGIN
          expires_at, correlation, tenant, CASE WHEN tags IS NOT NULL THEN tags || '{}'::text[] END, metadata, traceparent, unique_key
   FROM (SELECT) AS one LEFT JOIN kinds k ON k.kind = add_task.kind
   RETURNING t.ctid, t.queue, t.priority INTO hint, queue, priority;
-  INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
+  INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid) VALUES (queue, priority / 25, kind_hash(kind), due, task, hint);
   IF expires_at IS NOT NULL THEN
     INSERT INTO expiries (expires_at, task) VALUES (expires_at, task);
   END IF;
@@ -314,7 +314,7 @@ BEGIN
          coalesce(priority, k.priority, 50), due, coalesce(max_attempts, k.max_attempts, 5), coalesce(timeout, k.timeout), coalesce(backoff, k.backoff), args
   FROM (SELECT) AS one LEFT JOIN kinds k ON k.kind = enqueue.kind
   RETURNING t.id, t.ctid, t.queue, t.priority INTO task, hint, queue, priority;
-  INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, due, task, hint);
+  INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid) VALUES (queue, priority / 25, kind_hash(kind), due, task, hint);
   -- This is wake(), written out: a call would cost more than what it does.
   IF wake AND (current_setting('transaction_isolation') <> 'read committed' OR EXISTS (
        SELECT FROM workers w WHERE w.wants_wake AND enqueue.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl
@@ -369,8 +369,8 @@ BEGIN
     FROM unnest(args) a
     RETURNING t.id, t.ctid),
   ticketed AS (
-    INSERT INTO tickets (queue, bucket, run_at, id, tid)
-    SELECT queue, priority / 25, due, a.id, a.ctid FROM added a)
+    INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+    SELECT queue, priority / 25, kind_hash(kind), due, a.id, a.ctid FROM added a)
   SELECT coalesce(array_agg(a.id), '{}') INTO tasks FROM added a;
   IF expires_at IS NOT NULL THEN
     INSERT INTO expiries (expires_at, task) SELECT expires_at, a.id FROM unnest(tasks) AS a (id);

@@ -70,7 +70,8 @@ CREATE FUNCTION claim(
   from_times timestamptz[],
   from_ids   bigint[],
   careful    boolean DEFAULT false,
-  suspect    boolean DEFAULT false)
+  suspect    boolean DEFAULT false,
+  kinds      integer[] DEFAULT NULL)
 RETURNS TABLE (id bigint, hint tid, kind text, args jsonb, attempt smallint, max_attempts smallint,
                priority smallint, run_at timestamptz, timeout_ms bigint, about jsonb)
 LANGUAGE plpgsql
@@ -110,7 +111,7 @@ BEGIN
   IF suspect THEN
     WITH pick AS MATERIALIZED (
       SELECT k.ctid, k.id, k.tid FROM tickets k
-      WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock()
+      WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock() AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
       ORDER BY k.run_at, k.id LIMIT 1 FOR UPDATE SKIP LOCKED),
     gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
     SELECT array_agg(p.id), array_agg(p.tid) INTO ids, tids FROM pick p;
@@ -119,22 +120,27 @@ BEGIN
       SELECT r.ctid, r.id, r.tid, r.bucket, r.run_at FROM (
         SELECT b4.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
                           WHERE k.queue = claim.queue AND k.bucket = 4 AND (k.run_at, k.id) >= (from_times[5], from_ids[5]) AND k.run_at <= clock()
+                            AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
                           ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b4
         UNION ALL
         SELECT b3.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
                           WHERE k.queue = claim.queue AND k.bucket = 3 AND (k.run_at, k.id) >= (from_times[4], from_ids[4]) AND k.run_at <= clock()
+                            AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
                           ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b3
         UNION ALL
         SELECT b2.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
                           WHERE k.queue = claim.queue AND k.bucket = 2 AND (k.run_at, k.id) >= (from_times[3], from_ids[3]) AND k.run_at <= clock()
+                            AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
                           ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b2
         UNION ALL
         SELECT b1.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
                           WHERE k.queue = claim.queue AND k.bucket = 1 AND (k.run_at, k.id) >= (from_times[2], from_ids[2]) AND k.run_at <= clock()
+                            AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
                           ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b1
         UNION ALL
         SELECT b0.* FROM (SELECT k.ctid, k.id, k.tid, k.bucket, k.run_at FROM tickets k
                           WHERE k.queue = claim.queue AND k.bucket = 0 AND (k.run_at, k.id) >= (from_times[1], from_ids[1]) AND k.run_at <= clock()
+                            AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
                           ORDER BY k.run_at, k.id FOR UPDATE SKIP LOCKED) b0
       ) r LIMIT claim.batch),
     gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
@@ -147,6 +153,7 @@ BEGIN
       WITH pick AS MATERIALIZED (
         SELECT k.ctid, k.id, t.ctid AS tid, k.bucket, k.run_at FROM tickets k JOIN tasks t ON t.id = k.id
         WHERE k.queue = claim.queue AND k.bucket = b AND (k.run_at, k.id) >= (from_times[b + 1], from_ids[b + 1]) AND k.run_at <= clock()
+          AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
         ORDER BY k.run_at, k.id LIMIT claim.batch - cardinality(ids) FOR UPDATE SKIP LOCKED),
       gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
       SELECT array_agg(p.id) AS ids, array_agg(p.tid) AS tids, array_agg(p.bucket) AS buckets, array_agg(p.run_at) AS times
@@ -217,11 +224,13 @@ BEGIN
       FROM (SELECT p.bucket, max(p.n) AS n FROM unnest(buckets) WITH ORDINALITY AS p (bucket, n) GROUP BY p.bucket) l;
     END IF;
   ELSE
+    -- Of tickets that this worker would leave alone only the nearest few are stepped over: there may be very many.
     SELECT min(n.run_at) INTO next_at
     FROM unnest('{-1,0,1,2,3,4}'::smallint[]) AS b (bucket)
-    CROSS JOIN LATERAL (SELECT k.run_at FROM tickets k
-                        WHERE k.queue = claim.queue AND k.bucket = b.bucket AND k.run_at > clock()
-                        ORDER BY k.run_at LIMIT 1) n;
+    CROSS JOIN LATERAL (
+      SELECT coalesce(min(f.run_at) FILTER (WHERE kinds IS NULL OR f.kind_hash = ANY (kinds)), CASE WHEN count(*) = 16 THEN max(f.run_at) END) AS run_at
+      FROM (SELECT k.run_at, k.kind_hash FROM tickets k WHERE k.queue = claim.queue AND k.bucket = b.bucket AND k.run_at > clock()
+            ORDER BY k.run_at LIMIT 16) f) n;
   END IF;
 
   RETURN QUERY SELECT new_lease, NULL::tid, NULL::text, jsonb_build_object(
@@ -229,14 +238,32 @@ BEGIN
     'xmin', pg_snapshot_xmin(pg_current_snapshot())::text,
     'next_in_ms', ceil(extract(epoch FROM next_at - clock()) * 1000)), NULL::smallint, NULL::smallint, NULL::smallint, NULL::timestamptz, NULL::bigint, NULL::jsonb;
 END $$;
-COMMENT ON FUNCTION claim(uuid, text, integer, timestamptz[], bigint[], boolean, boolean) IS
+COMMENT ON FUNCTION claim(uuid, text, integer, timestamptz[], bigint[], boolean, boolean, integer[]) IS
 $c$Private, for workers: takes up to batch due tickets of a queue and makes their tasks running under one new lease.
 from_times and from_ids are the cursor of each bucket, 0 to 4 ('-infinity' and 0 sweep from the left edge). careful steps
 over tasks that somebody else holds. suspect takes one task from the lane of suspects and nothing else.
+kinds (kind_hash() of each) are what it takes, null: all; the tickets of others stay where they are.
 about holds correlation, tenant, metadata and traceparent, those that are not null; itself null without any.
 The last row (kind is null) is the batch's footer: id is the lease; args holds took (tickets consumed: 0 means empty),
 reached ([bucket, run_at, id] of the last ticket per bucket), started_at, xmin (of the snapshot) and next_in_ms (when empty: the next due).
 Locks tickets and tasks until commit; READ COMMITTED and one call per transaction.
 Errors: MR004 the worker is not registered; 55P03 a row is held, repeat with careful; 25001 wrong isolation level.$c$;
+
+CREATE FUNCTION left_alone(queue text, kinds integer[], most integer DEFAULT 100) RETURNS TABLE (kind text, tasks bigint, handled boolean)
+LANGUAGE sql STABLE SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off
+AS $$
+  SELECT t.kind, count(*), EXISTS (SELECT FROM workers w WHERE left_alone.queue = ANY (w.queues) AND w.seen_at > clock() - w.lease_ttl
+                                     AND (w.kinds IS NULL OR t.kind = ANY (w.kinds)))
+  FROM unnest('{-1,0,1,2,3,4}'::smallint[]) AS b (bucket)
+  CROSS JOIN LATERAL (SELECT k.id FROM tickets k
+                      WHERE k.queue = left_alone.queue AND k.bucket = b.bucket AND k.run_at <= clock() AND k.kind_hash <> ALL (kinds)
+                      ORDER BY k.run_at, k.id LIMIT most) o
+  JOIN tasks t ON t.id = o.id
+  GROUP BY t.kind
+$$;
+COMMENT ON FUNCTION left_alone(text, integer[], integer) IS
+$c$Private, for workers that found nothing: the kinds of due tasks of a queue that a claim with these kinds leaves alone, how many of each among the first so many of
+a bucket, and whether a live worker of the queue handles them. Locks nothing.$c$;
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (4, 'claim', 1);

@@ -220,10 +220,10 @@ BEGIN
         dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
         errors = with_error(t.errors, t.attempt, fail.worker, m.message)
     FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid),
   ticketed AS (
-    INSERT INTO tickets (queue, bucket, run_at, id, tid)
-    SELECT f.queue, f.priority / 25, f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
+    INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+    SELECT f.queue, f.priority / 25, kind_hash(f.kind), f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
   SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
   IF EXISTS (SELECT FROM dead_queues d) THEN
     PERFORM forward_dead(ids);
@@ -315,9 +315,9 @@ BEGIN
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
         errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, release.note, note => true) END
     FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid)
-  INSERT INTO tickets (queue, bucket, run_at, id, tid)
-  SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid)
+  INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+  SELECT r.queue, r.priority / 25, kind_hash(r.kind), r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;

@@ -13,5 +13,5 @@ DROP FUNCTION worker_channel(uuid);
 DROP FUNCTION give_back(bigint, boolean, boolean);
 DROP FUNCTION want_wakes(uuid, boolean);
 DROP FUNCTION attach_session(uuid);
-DROP FUNCTION register_worker(uuid, text, text, integer, text, text[], interval, interval);
+DROP FUNCTION register_worker(uuid, text, text, integer, text, text[], interval, interval, text[]);
 DELETE FROM migrations WHERE version = 6;

@@ -77,7 +77,7 @@ END $$;
 COMMENT ON FUNCTION attend_wish(uuid, text) IS 'Private, for workers: says what it does and returns what is asked of it. Locks its row if that changed.';
 
 CREATE VIEW live_workers AS
-  SELECT w.id, w.name, w.host, w.pid, w.version, w.queues, w.state, w.wish,
+  SELECT w.id, w.name, w.host, w.pid, w.version, w.queues, w.kinds, w.state, w.wish,
          (SELECT count(*) FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id
           WHERE l.worker = w.id AND t.status = 'running') AS running,
          coalesce(s.completed, 0)::bigint AS completed, coalesce(s.failed, 0)::bigint AS failed,
@@ -86,6 +86,6 @@ CREATE VIEW live_workers AS
   LEFT JOIN LATERAL (SELECT sum(k.completed) AS completed, sum(k.retried + k.failed) AS failed FROM task_stats k
                      WHERE k.minute >= date_trunc('minute', w.started_at) AND k.worker = w.id) s ON true;
 COMMENT ON VIEW live_workers IS
-  'The workers that are here: what each does, what is asked of it, how many tasks it holds now, and how many of its runs completed and failed.';
+  'The workers that are here: what each handles (kinds; null: it does not say) and does, what is asked of it, how many tasks it holds now, and how many of its runs completed and failed.';
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (13, 'control', 1);

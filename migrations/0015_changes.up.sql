@@ -86,7 +86,8 @@ BEGIN
     RETURNING t.ctid INTO hint;
     CONTINUE WHEN NOT FOUND;
     SELECT * INTO moved FROM tasks t WHERE t.id = old.id;
-    INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (moved.queue, coalesce(lane, moved.priority / 25), moved.run_at, moved.id, hint);
+    INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+    VALUES (moved.queue, coalesce(lane, moved.priority / 25), kind_hash(moved.kind), moved.run_at, moved.id, hint);
     PERFORM wake(moved.queue, moved.run_at);
     RETURN moved.status;
   END LOOP;

@@ -84,9 +84,9 @@ BEGIN
     UPDATE tasks t
     SET priority = coalesce(new_priority, t.priority), run_at = coalesce(new_time, t.run_at),
         status = CASE WHEN new_time IS NULL THEN t.status ELSE status_moved(t.status, new_time) END
-    WHERE t.id = ANY (taken.ids) RETURNING t.queue, t.priority, t.run_at, t.id, t.ctid)
-  INSERT INTO tickets (queue, bucket, run_at, id, tid)
-  SELECT m.queue, CASE WHEN m.id = ANY (taken.suspects) THEN -1 ELSE m.priority / 25 END, m.run_at, m.id, m.ctid FROM moved m;
+    WHERE t.id = ANY (taken.ids) RETURNING t.queue, t.priority, t.kind, t.run_at, t.id, t.ctid)
+  INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+  SELECT m.queue, CASE WHEN m.id = ANY (taken.suspects) THEN -1 ELSE m.priority / 25 END, kind_hash(m.kind), m.run_at, m.id, m.ctid FROM moved m;
   PERFORM wake(q.queue, q.due) FROM (SELECT t.queue, min(t.run_at) AS due FROM tasks t WHERE t.id = ANY (taken.ids) GROUP BY t.queue) q;
   answer.done := cardinality(taken.ids);
   answer.asked := 0;
@@ -166,8 +166,9 @@ BEGIN
   DELETE FROM expiries e USING tasks t WHERE t.id = ANY (taken) AND e.expires_at = t.expires_at AND e.task = t.id;
   WITH revived AS (
     UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL, expires_at = NULL, reason = NULL
-    WHERE t.id = ANY (taken) RETURNING t.queue, t.priority, t.run_at, t.id, t.ctid)
-  INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT r.queue, r.priority / 25, r.run_at, r.id, r.ctid FROM revived r;
+    WHERE t.id = ANY (taken) RETURNING t.queue, t.priority, t.kind, t.run_at, t.id, t.ctid)
+  INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+  SELECT r.queue, r.priority / 25, kind_hash(r.kind), r.run_at, r.id, r.ctid FROM revived r;
   PERFORM wake(q.queue) FROM (SELECT DISTINCT t.queue FROM tasks t WHERE t.id = ANY (taken)) q;
   answer.done := cardinality(taken) + cardinality(others);
   answer.asked := 0;

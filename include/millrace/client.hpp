@@ -76,10 +76,11 @@ struct WorkerRecord {
   int pid = 0;
   std::string version{};
   std::vector<std::string> queues{};
-  std::string state{};         ///< running, paused or stopping, as it says itself.
-  std::string wish{};          ///< run, pause or stop: what is asked of it.
-  std::int64_t running = 0;    ///< Tasks that it holds.
-  std::int64_t completed = 0;  ///< Its runs so far that completed, and that failed; written down with its heartbeat.
+  std::optional<std::vector<std::string>> kinds{};  ///< What it has handlers for, and takes; none: it takes all.
+  std::string state{};                              ///< running, paused or stopping, as it says itself.
+  std::string wish{};                               ///< run, pause or stop: what is asked of it.
+  std::int64_t running = 0;                         ///< Tasks that it holds.
+  std::int64_t completed = 0;                       ///< Its runs so far that completed, and that failed; written down with its heartbeat.
   std::int64_t failed = 0;
   Time started_at{};
   Time seen_at{};

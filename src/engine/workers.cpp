@@ -9,7 +9,7 @@ namespace millrace::engine {
 std::vector<WorkerRecord> list_workers(postgres::Connection& connection, const std::string& schema) {
   const auto rows =
       connection.run(fmt::format("SELECT id, name, host, pid, version, to_jsonb(queues), state, wish, running, completed, failed,"
-                                 " started_at, seen_at, alive FROM {}.live_workers ORDER BY started_at, id",
+                                 " started_at, seen_at, alive, to_jsonb(kinds) FROM {}.live_workers ORDER BY started_at, id",
                                  base::quote_identifier(schema)));
   std::vector<WorkerRecord> all;
   all.reserve(static_cast<std::size_t>(rows.size()));
@@ -29,6 +29,7 @@ std::vector<WorkerRecord> list_workers(postgres::Connection& connection, const s
     one.started_at = rows.time(row, 11).value_or(Time{});
     one.seen_at = rows.time(row, 12).value_or(Time{});
     one.alive = rows.boolean(row, 13);
+    if (!rows.is_null(row, 14)) one.kinds = nlohmann::json::parse(rows.text(row, 14)).get<std::vector<std::string>>();
     all.push_back(std::move(one));
   }
   return all;

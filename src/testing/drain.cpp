@@ -17,10 +17,6 @@ namespace {
 using namespace std::chrono_literals;
 using SteadyClock = std::chrono::steady_clock;
 
-// What a worker notes when it gives a task back because it has no handler for it: see src/worker/executor.cpp.
-constexpr const char* unhandled_note = "'worker % has no handler for kind %'";
-constexpr const char* unhandled_delay = "'30 seconds'";
-
 std::string list_of(const std::vector<std::string>& texts) {
   std::string list;
   for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + base::quote_literal(text);
@@ -37,17 +33,12 @@ class Draining {
         end_(SteadyClock::now() + options.time_max) {}
 
   Drained run() {
-    try {
-      // The first round looks even if nothing seems due: a schedule may be declared by `configure`.
-      do {
-        round(queues());
-      } while (anything_due(options_.queues));
-    } catch (...) {
-      put_back_unhandled();
-      throw;
-    }
+    // The first round looks even if nothing seems due: a schedule may be declared by `configure`.
+    do {
+      round(queues());
+    } while (anything_due(options_.queues));
     read_failures();
-    put_back_unhandled();
+    read_unhandled();
     return std::move(drained_);
   }
 
@@ -63,13 +54,16 @@ class Draining {
     return all;
   }
 
+  static std::string within(const std::vector<std::string>& queues) { return fmt::format("queue IN ({})", list_of(queues)); }
+
   // One snapshot: a task is on its way from its ticket to a lease, and back, in one transaction.
   bool anything_due(const std::vector<std::string>& queues) {
-    const std::string mine = queues.empty() ? "" : fmt::format("queue IN ({})", list_of(queues));
-    return database_.value(fmt::format("SELECT EXISTS (SELECT FROM {0}.tickets WHERE run_at <= {0}.clock() {1} {2}) OR EXISTS (SELECT FROM "
-                                       "{0}.running_tasks {3} {2})"
-                                       " OR EXISTS (SELECT FROM {0}.schedules WHERE next_at <= {0}.clock() {1} {2})",
-                                       schema_, mine.empty() ? "" : "AND", mine, mine.empty() ? "" : "WHERE")) == "t";
+    const std::string mine = queues.empty() ? "true" : within(queues);
+    return database_.value(fmt::format("SELECT EXISTS (SELECT FROM {0}.tickets WHERE run_at <= {0}.clock() AND {1}"
+                                       "   AND kind_hash = ANY (ARRAY(SELECT {0}.kind_hash(h) FROM unnest({2}::text[]) h)))"
+                                       " OR EXISTS (SELECT FROM {0}.running_tasks WHERE {1})"
+                                       " OR EXISTS (SELECT FROM {0}.schedules WHERE next_at <= {0}.clock() AND {1})",
+                                       schema_, mine, base::quote_literal(handled_))) == "t";
   }
 
   void round(const std::vector<std::string>& queues) {
@@ -82,6 +76,7 @@ class Draining {
     configure_(worker);
     workers_.push_back(worker.id());
     worker.start();
+    handled_ = database_.value(fmt::format("SELECT kinds FROM {}.workers WHERE id = {}", schema_, base::quote_literal(worker.id())));
     std::optional<std::string> limit;
     auto pace = 1ms;
     while (!(limit = reached(worker.counts())) && anything_due(queues)) {
@@ -128,33 +123,21 @@ class Draining {
     drained_.failures.clear();
     for (const auto& row : database_.rows(
              fmt::format("SELECT t.id, t.kind, e ->> 'attempt', e ->> 'message', t.status FROM {}.tasks t, jsonb_array_elements(t.errors) e"
-                         " WHERE e ->> 'worker' IN ({}) AND e ->> 'message' NOT LIKE {} ORDER BY t.id, (e ->> 'attempt')::integer",
-                         schema_, list_of(workers_), unhandled_note))) {
+                         " WHERE e ->> 'worker' IN ({}) ORDER BY t.id, (e ->> 'attempt')::integer",
+                         schema_, list_of(workers_)))) {
       drained_.failures.push_back(
           {.id = {std::stoll(row[0])}, .kind = row[1], .attempt = std::stoi(row[2]), .message = row[3], .status = status_from(row[4])});
     }
   }
 
-  // A worker gives back for a while what it has no handler for. Another drain, that has one, is to find it due.
-  void put_back_unhandled() {
-    if (workers_.empty()) return;
-    const auto kinds = database_.rows(
-        fmt::format("WITH mine AS ("
-                    "  UPDATE {0}.tasks t SET run_at = least(t.run_at - interval {3}, {0}.clock()), errors = nullif(t.errors - -1, '[]'),"
-                    "    status = CASE WHEN t.status = 'scheduled' THEN 'pending' ELSE t.status END"
-                    "  WHERE t.status IN ('pending', 'scheduled', 'retrying') AND t.errors -> -1 ->> 'message' LIKE {2} AND t.errors -> -1 "
-                    "->> 'worker' IN ({1})"
-                    "  RETURNING t.id, t.kind, t.queue, t.priority, t.run_at, t.ctid),"
-                    " dropped AS (DELETE FROM {0}.tickets k USING mine m WHERE k.id = m.id),"
-                    " ticketed AS (INSERT INTO {0}.tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, "
-                    "m.id, m.ctid FROM mine m)"
-                    " SELECT kind, count(*) FROM mine GROUP BY 1",
-                    schema_, list_of(workers_), unhandled_note, unhandled_delay));
-    for (const auto& row : kinds) {
-      const std::int64_t count = std::stoll(row[1]);
-      drained_.unhandled[row[0]] += count;
-      drained_.released = std::max<std::int64_t>(0, drained_.released - count);
-    }
+  // What a worker leaves alone is due as it was, for another drain that has a handler for it.
+  void read_unhandled() {
+    drained_.unhandled.clear();
+    for (const auto& row : database_.rows(fmt::format("SELECT t.kind, count(*) FROM {0}.tickets k JOIN {0}.tasks t ON t.id = k.id"
+                                                      " WHERE k.run_at <= {0}.clock() AND t.kind <> ALL ({1}::text[]) {2} GROUP BY 1",
+                                                      schema_, base::quote_literal(handled_),
+                                                      options_.queues.empty() ? "" : "AND k." + within(options_.queues))))
+      drained_.unhandled[row[0]] = std::stoll(row[1]);
   }
 
   Database& database_;
@@ -163,6 +146,7 @@ class Draining {
   std::string schema_;
   SteadyClock::time_point end_;
   std::vector<std::string> workers_{};
+  std::string handled_ = "{}";  // the kinds that `configure` gave handlers, as an array's text
   std::int64_t runs_ = 0;
   Drained drained_{};
 };

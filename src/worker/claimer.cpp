@@ -17,6 +17,12 @@ using postgres::Params;
 // How long a suspect runs alone before others run beside it again, and how long it waits for a worker to be empty.
 constexpr auto probation = 10s;
 constexpr auto room_patience = 5s;
+// How often to look what is left alone, and to say again that nobody handles a kind.
+constexpr auto first_look = 1s;
+constexpr auto others_pace = 5s;
+constexpr auto told_for = 10min;
+// A claim that finds nothing and takes longer has walked over very many tickets of others.
+constexpr auto long_walk = 20ms;
 
 std::uint64_t number(std::string_view text) {
   std::uint64_t value = 0;
@@ -27,7 +33,8 @@ std::uint64_t number(std::string_view text) {
 }  // namespace
 
 Claimer::Claimer(State& state, std::unique_ptr<postgres::Connection> link) : state_(state), link_(std::move(link)) {
-  for (const auto& serving : state_.queues) lookouts_.push_back({.serving = serving.get()});
+  // Not at once: workers that start together have to be there first.
+  for (const auto& serving : state_.queues) lookouts_.push_back({.serving = serving.get(), .look_at = Clock::now() + first_look});
 }
 
 void Claimer::connect() {
@@ -41,10 +48,19 @@ void Claimer::connect() {
   state_.log->info("claimer: connected again");
 }
 
+std::string Claimer::kind_hashes() {
+  postgres::ArrayText kinds;
+  for (const auto& [kind, handler] : state_.kinds) kinds.text(kind);
+  const auto hashes = link_->run(fmt::format("SELECT ARRAY(SELECT {}.kind_hash(k) FROM unnest($1::text[]) k)", state_.schema),
+                                 Params().text(std::move(kinds).take()));
+  return std::string(hashes.text(0, 0));
+}
+
 void Claimer::run() {
   for (int failures = 0; state_.claiming;) {
     try {
       connect();
+      if (kinds_.empty()) kinds_ = kind_hashes();
       if (state_.paused())
         rest();
       else
@@ -94,8 +110,12 @@ void Claimer::round() {
       idle = false;
       continue;
     }
+    if (Clock::now() < lookout.not_before) continue;
     if (claim(lookout, room, false)) again_ = true;
-    if (!lookout.drained) idle = false;
+    if (!lookout.drained)
+      idle = false;
+    else if (Clock::now() >= lookout.look_at)
+      look_at_others(lookout);
   }
   if (policy_.should_change(Clock::now(), idle)) attend_wish();
 }
@@ -108,7 +128,7 @@ bool Claimer::claim(Lookout& lookout, int room, bool suspect) {
   try {
     rows = link_->run(
         fmt::format("SELECT id, hint, kind, args, attempt, max_attempts, priority, run_at, timeout_ms, about FROM {}.claim($1, $2, "
-                    "$3, $4::timestamptz[], $5::bigint[], $6, $7)",
+                    "$3, $4::timestamptz[], $5::bigint[], $6, $7, $8::integer[])",
                     state_.schema),
         Params()
             .text(state_.id)
@@ -117,7 +137,8 @@ bool Claimer::claim(Lookout& lookout, int room, bool suspect) {
             .text(lookout.cursor.times(sweep))
             .text(lookout.cursor.ids(sweep))
             .boolean(careful)
-            .boolean(suspect));
+            .boolean(suspect)
+            .text(kinds_));
   } catch (const DatabaseError& e) {
     if (e.sqlstate() != "55P03") throw;
     // Somebody holds a task's row. Step over such rows for a while.
@@ -153,7 +174,33 @@ bool Claimer::claim(Lookout& lookout, int room, bool suspect) {
     // The claim before sleeping is a sweep.
     lookout.cursor.reset();
   }
+  // As with sweeps: walking over what is not ours takes at most about a tenth of the time.
+  if (lookout.drained && lookout.others && end - begin > long_walk)
+    lookout.not_before = end + std::min<Clock::duration>((end - begin) * 10, 5s);
   return !lookout.drained;
+}
+
+void Claimer::look_at_others(Lookout& lookout) {
+  constexpr int most = 100;
+  const auto begin = Clock::now();
+  const std::string& queue = lookout.serving->lane.queue();
+  const auto rows = link_->run(fmt::format("SELECT kind, tasks, handled FROM {}.left_alone($1, $2::integer[], $3)", state_.schema),
+                               Params().text(queue).text(kinds_).integer(most));
+  const auto now = Clock::now();
+  lookout.looked = true;
+  lookout.others = rows.size() > 0;
+  lookout.look_at = now + std::max<Clock::duration>(others_pace, (now - begin) * 20);
+  std::erase_if(told_, [&](const auto& one) { return now - one.second > told_for; });
+  for (int row = 0; row < rows.size(); ++row) {
+    const std::string kind(rows.text(row, 0));
+    if (rows.boolean(row, 2)) {
+      told_.erase({queue, kind});
+    } else if (told_.try_emplace({queue, kind}, now).second) {
+      const auto tasks = rows.integer(row, 1);
+      state_.log->warn("queue {}: {}{} {} of kind \"{}\" {} due, and no live worker here handles that kind", queue, tasks,
+                       tasks >= most ? " or more" : "", tasks == 1 ? "task" : "tasks", kind, tasks == 1 ? "is" : "are");
+    }
+  }
 }
 
 Claimer::Footer Claimer::read_footer(Lookout& lookout, const postgres::Result& rows, bool suspect) const {
@@ -215,9 +262,13 @@ void Claimer::wait() {
   auto until = Clock::now() + state_.options.poll_interval;
   const auto sooner = [&](Clock::duration delay) { until = std::min(until, Clock::now() + delay); };
   bool drained = true;
+  const auto now = Clock::now();
   for (const Lookout& lookout : lookouts_) {
     drained = drained && lookout.drained;
-    until = std::min(until, lookout.next_due);
+    // What is due while it may not claim is found when it may.
+    until = std::min(until, std::max(lookout.next_due, lookout.not_before));
+    if (lookout.not_before > now) until = std::min(until, lookout.not_before);
+    if (!lookout.looked && lookout.look_at > now) until = std::min(until, lookout.look_at);
   }
   if (state_.options.listen) {
     if (newest_ != 0) sooner(200ms);

@@ -1,8 +1,11 @@
 // The thread that claims tasks.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "worker/cursor.hpp"
@@ -27,6 +30,10 @@ class Claimer {
     bool drained = false;  // the last claim swept and found nothing
     Clock::time_point careful_until{};
     Clock::time_point next_due = Clock::time_point::max();
+    bool looked = false;
+    bool others = false;             // due tasks of kinds that this worker leaves alone wait here
+    Clock::time_point look_at{};     // when to look for such tasks again
+    Clock::time_point not_before{};  // no claim until then: the last one walked over very many of them
   };
   struct Footer {
     int took = 0;
@@ -40,15 +47,21 @@ class Claimer {
   /// One claim of one queue. Returns whether to look again at once.
   bool claim(Lookout& lookout, int room, bool suspect);
   Footer read_footer(Lookout& lookout, const postgres::Result& rows, bool suspect) const;
+  /// Looks, now and then, what this worker leaves alone, and says so of kinds that no live worker handles.
+  void look_at_others(Lookout& lookout);
   /// Whether suspects hold back ordinary claims now; takes one if it can run alone.
   bool attend_suspects();
   void attend_wish();
+  /// Of the kinds that have handlers here, as an array's text.
+  [[nodiscard]] std::string kind_hashes();
   void connect();
   void wait();
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
+  std::string kinds_;  // what claim() is to take
   std::vector<Lookout> lookouts_;
+  std::map<std::pair<std::string, std::string>, Clock::time_point> told_;  // of which queue and kind it was said that nobody handles it
   WakePolicy policy_;
   std::uint64_t newest_ = 0;  // until xmin reaches it, an enqueue may not have seen our flag
   bool again_ = false;

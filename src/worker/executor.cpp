@@ -166,6 +166,7 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
   Settlement settlement{.batch = task.batch, .row = task.row};
   const auto kind = state.kinds.find(task.kind());
   if (kind == state.kinds.end()) {
+    // A claim takes only what is handled here, but a ticket knows no more of a kind than its hash.
     settlement.kind = Settlement::Kind::release;
     settlement.text = fmt::format("worker {} has no handler for kind \"{}\"; given back for 30 s", state.options.name, task.kind());
     settlement.delay = Milliseconds(30'000);

@@ -90,7 +90,9 @@ std::unique_ptr<postgres::Connection> State::connect(const char* role) const {
 void State::register_worker(postgres::Connection& connection) const {
   postgres::ArrayText names;
   for (const WorkerQueue& queue : options.queues) names.text(queue.name);
-  connection.run(fmt::format("SELECT {}.register_worker($1, $2, $3, $4, $5, $6::text[], $7::interval, $8::interval)", schema),
+  postgres::ArrayText handled;
+  for (const auto& [kind, handler] : kinds) handled.text(kind);
+  connection.run(fmt::format("SELECT {}.register_worker($1, $2, $3, $4, $5, $6::text[], $7::interval, $8::interval, $9::text[])", schema),
                  postgres::Params()
                      .text(id)
                      .text(options.name)
@@ -99,7 +101,8 @@ void State::register_worker(postgres::Connection& connection) const {
                      .text(std::string(version()))
                      .text(std::move(names).take())
                      .text(fmt::format("{} milliseconds", options.lease_ttl.count()))
-                     .text(fmt::format("{} milliseconds", options.poll_interval.count())));
+                     .text(fmt::format("{} milliseconds", options.poll_interval.count()))
+                     .text(std::move(handled).take()));
 }
 
 void State::back_off(int failures, const char* role, const std::exception& error) {

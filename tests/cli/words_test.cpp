@@ -156,9 +156,7 @@ TEST_CASE("worker --until-empty says what it waits for") {
   enqueue(schema, {"greet", "--at", "2199-01-01T00:00:00Z"});
   enqueue(schema, {"stranger", "--at", "2199-02-01T00:00:00Z"});
   Command worker({"--schema", schema.name(), "worker", "--exec", "greet=true", "--until-empty"});
-  CHECK(
-      worker.says("waiting for 2 tasks that are not due: 1 of greet, 1 of stranger, which has no program here; the next is due at "
-                  "2199-01-01T00:00:00Z"));
+  CHECK(worker.says("waiting for 2 tasks: 1 of greet (due at 2199-01-01T00:00:00Z), 1 of stranger (no program here)"));
   REQUIRE(run(schema, {"task", "cancel", "1", "2"}).code == 0);
   CHECK(worker.wait().code == 0);
 }
@@ -189,7 +187,8 @@ TEST_CASE("a kind's program that is not there is told once, with what it keeps w
   Schema schema;
   enqueue(schema, {"stranger"});
   Command worker({"--schema", schema.name(), "worker", "--exec", "greet=true", "--until-empty"});
-  CHECK(worker.says("waiting for 1 task that is not due: 1 of stranger, which has no program here; the next is due at 20"));
+  CHECK(worker.says("waiting for 1 task: 1 of stranger (no program here)"));
+  CHECK(worker.says("queue default: 1 task of kind \"stranger\" is due, and no live worker here handles that kind"));
   REQUIRE(run(schema, {"task", "cancel", "1"}).code == 0);
   const Ended ended = worker.wait();
   CHECK(ended.code == 0);

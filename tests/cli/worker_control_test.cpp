@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <csignal>
+
 using namespace millrace::test;
 
 TEST_CASE("workers are listed, paused, resumed and stopped from the command line") {
@@ -15,6 +17,7 @@ TEST_CASE("workers are listed, paused, resumed and stopped from the command line
   CHECK(one["name"] == "north");
   CHECK(one["state"] == "running");
   CHECK(one["queues"] == nlohmann::json({"default"}));
+  CHECK(one["kinds"] == nlohmann::json({"greet"}));
   const std::string id = one["id"];
   CHECK(run(schema, {"worker", "list"}).out.find("north  running") != std::string::npos);
 
@@ -54,4 +57,26 @@ TEST_CASE("numbers of the worker are decimal, and refused by their names") {
   CHECK(run(schema, {"worker", "--exec", "greet=true", "--batch", "0100", "--until-empty"}).code == 0);
   check_refused(run(schema, {"worker", "--exec", "greet=true", "--batch", "0x10"}), 2, "--batch is \"0x10\"");
   check_refused(run(schema, {"worker", "--exec", "greet=true", "--batch", "0"}), 2, "batch");
+}
+
+TEST_CASE("task show tells which worker a due task lacks") {
+  Schema schema;
+  const std::string id = enqueue(schema, {"greet"});
+  const auto shown = [&] { return run(schema, {"task", "show", id}).out; };
+  const auto says = [&](const std::string& text) { return shown().find("held up       " + text) != std::string::npos; };
+  CHECK(says("no live worker serves queue default\n"));
+  Command stranger({"--schema", schema.name(), "worker", "--name", "south", "--exec", "other=true"});
+  REQUIRE(eventually([&] { return schema.number("SELECT count(*) FROM workers") == 1; }));
+  CHECK(says("no live worker of queue default handles greet; millrace worker list shows what they handle\n"));
+  schema.connection().run(
+      "SELECT register_worker('00000000-0000-4000-8000-0000000000dd', 'north', 'h', 1, '0', '{default}', '1 hour', '1 second', '{greet}')");
+  CHECK(shown().find("held up") == std::string::npos);
+  schema.connection().run("UPDATE workers SET state = 'paused' WHERE name = 'north'");
+  CHECK(says("every worker that handles greet in queue default is paused\n"));
+  const std::string later = enqueue(schema, {"greet", "--delay", "1h"});
+  CHECK(run(schema, {"task", "show", later}).out.find("held up") == std::string::npos);
+  CHECK(run(schema, {"task", "cancel", id}).code == 0);
+  CHECK(shown().find("held up") == std::string::npos);
+  stranger.signal(SIGTERM);
+  CHECK(stranger.wait().code == 0);
 }

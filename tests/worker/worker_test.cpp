@@ -102,21 +102,6 @@ TEST_CASE("outcomes: fail for good, retry at a time, snooze uncounted; anything 
   house.consistent();
 }
 
-TEST_CASE("rule 7: a kind without a handler is given back, uncounted, and says why") {
-  House house;
-  Worker worker(house.options());
-  worker.handle_raw("known", nothing);
-  worker.start();
-  const auto id = house.client.enqueue("unknown", "{}").id;
-  REQUIRE(eventually([&] { return !house.client.get(id)->errors.empty(); }, 10s));
-  const auto record = house.client.get(id);
-  CHECK(record->attempt == 0);
-  CHECK(record->status == Status::scheduled);
-  CHECK(record->errors[0].message.find("no handler for kind \"unknown\"") != std::string::npos);
-  worker.stop();
-  house.consistent();
-}
-
 TEST_CASE("a running task is cancelled through its stop token; its timeout stops it too") {
   House house;
   Worker worker(house.options());

@@ -94,6 +94,14 @@ COMMENT ON COLUMN millrace.tasks.forwarded_to IS 'The task that took its place i
 -- Name: COLUMN tasks.forwarded_from; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON COLUMN millrace.tasks.forwarded_from IS 'The dead letter that it was made from.';
 
+-- Name: kind_hash(text); Type: FUNCTION; Schema: millrace; Owner: -
+CREATE FUNCTION millrace.kind_hash(kind text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$SELECT pg_catalog.hashtext(kind)$$;
+
+-- Name: FUNCTION kind_hash(kind text); Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON FUNCTION millrace.kind_hash(kind text) IS 'Private. What a ticket knows of its task''s kind. Inlined where it is used, so it has no search_path of its own. Locks nothing.';
+
 -- Name: cancel_requests; Type: TABLE; Schema: millrace; Owner: -
 CREATE TABLE millrace.cancel_requests (
     task bigint NOT NULL,
@@ -196,6 +204,7 @@ CREATE TABLE millrace.workers (
     pid integer NOT NULL,
     version text NOT NULL,
     queues text[] NOT NULL,
+    kinds text[],
     wants_wake boolean DEFAULT false NOT NULL,
     lease_ttl interval NOT NULL,
     poll_interval interval DEFAULT '00:00:01'::interval NOT NULL,
@@ -215,6 +224,9 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_thr
 -- Name: TABLE workers; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON TABLE millrace.workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
 
+-- Name: COLUMN workers.kinds; Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON COLUMN millrace.workers.kinds IS 'What it has handlers for, former names of kinds included; null: it does not say, and takes all.';
+
 -- Name: COLUMN workers.poll_interval; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON COLUMN millrace.workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';
 
@@ -231,6 +243,7 @@ COMMENT ON COLUMN millrace.workers.ran_at_death IS 'How many tasks it ran when i
 CREATE TABLE millrace.tickets (
     queue text NOT NULL,
     bucket smallint NOT NULL,
+    kind_hash integer NOT NULL,
     run_at timestamp with time zone NOT NULL,
     id bigint NOT NULL,
     tid tid NOT NULL,

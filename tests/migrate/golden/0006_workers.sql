@@ -98,10 +98,10 @@ BEGIN
                                         'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
                       ELSE t.errors END
     FROM mine m WHERE t.id = ANY (lease.task_ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.run_at, t.queue, t.priority, t.ctid),
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid),
   ticketed AS (
-    INSERT INTO tickets (queue, bucket, run_at, id, tid)
-    SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, g.run_at, g.id, g.ctid
+    INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+    SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, kind_hash(g.kind), g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
   SELECT count(*) INTO moved FROM given;
   IF EXISTS (SELECT FROM dead_queues d) THEN
@@ -146,13 +146,14 @@ BEGIN
     ARRAY(SELECT n.id FROM unnest(named) AS n (id) WHERE NOT EXISTS (SELECT FROM leases l WHERE l.id = n.id)),
     cancellations(heartbeat.worker),
     ARRAY(SELECT q.name FROM unnest(me.queues) AS q (name)
-          WHERE EXISTS (SELECT FROM tickets k WHERE k.queue = q.name AND k.bucket = -1 AND k.run_at <= clock()));
+          WHERE EXISTS (SELECT FROM tickets k WHERE k.queue = q.name AND k.bucket = -1 AND k.run_at <= clock()
+                          AND (me.kinds IS NULL OR k.kind_hash = ANY (ARRAY(SELECT kind_hash(n) FROM unnest(me.kinds) AS n)))));
 END $$;
 
 -- Name: FUNCTION heartbeat(worker uuid, named bigint[]); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.heartbeat(worker uuid, named bigint[]) IS 'Private, for workers: keeps a worker present. named are the leases it knows; its own leases older than lease_ttl that it does not name are given back.
 Returns whether it is still registered (if not, all its leases are lost: register again), which named leases are gone, which of its running tasks somebody
-asked to cancel, and which of its queues have suspects waiting. Locks the worker''s row, then what it gives back.';
+asked to cancel, and which of its queues have suspects waiting that it handles. Locks the worker''s row, then what it gives back.';
 
 -- Name: record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.record_stats(worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]) RETURNS void
@@ -210,20 +211,20 @@ END $$;
 COMMENT ON FUNCTION millrace.register_kinds(declared jsonb) IS 'For workers, when they start: declares what the tasks of their kinds are to be like, [{"kind", "alias_of", "queue", "priority", "max_attempts", "backoff", "timeout_ms", "schema"}],
 where all but the kind may be missing. The latest word counts. Returns the kinds that are new or changed, and locks only their rows. Errors: 22023, 55P03.';
 
--- Name: register_worker(uuid, text, text, integer, text, text[], interval, interval); Type: FUNCTION; Schema: millrace; Owner: -
-CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval DEFAULT '00:00:01'::interval) RETURNS void
+-- Name: register_worker(uuid, text, text, integer, text, text[], interval, interval, text[]); Type: FUNCTION; Schema: millrace; Owner: -
+CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval DEFAULT '00:00:01'::interval, kinds text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_variable
 BEGIN
-  INSERT INTO workers AS w (id, name, host, pid, version, queues, lease_ttl, poll_interval)
-  VALUES (id, name, host, pid, version, queues, lease_ttl, poll_interval)
+  INSERT INTO workers AS w (id, name, host, pid, version, queues, kinds, lease_ttl, poll_interval)
+  VALUES (id, name, host, pid, version, queues, kinds, lease_ttl, poll_interval)
   ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false, ran_at_death = NULL;
 END $$;
 
--- Name: FUNCTION register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval) IS 'Private, for workers: makes a worker present; again after it was taken for dead. Locks its row.';
+-- Name: FUNCTION register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval, kinds text[]); Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval, kinds text[]) IS 'Private, for workers: makes a worker present; again after it was taken for dead. kinds are what it has handlers for (null: all). Locks its row.';
 
 -- Name: rescue(integer); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.rescue(most integer DEFAULT 1000) RETURNS TABLE(dead_workers integer, rescued integer)

@@ -58,6 +58,9 @@ CREATE FUNCTION millrace.doctor() RETURNS TABLE(problem text, task bigint, lease
   SELECT 'ticket without a task to run', k.id, NULL, format('the task is %s', coalesce(t.status::text, 'gone'))
   FROM tickets k LEFT JOIN tasks t ON t.id = k.id WHERE (t.status IN ('pending', 'scheduled', 'retrying')) IS NOT TRUE
   UNION ALL
+  SELECT 'ticket of another kind', k.id, NULL, format('it hides the task from workers that handle %s', t.kind)
+  FROM tickets k JOIN tasks t ON t.id = k.id WHERE k.kind_hash <> kind_hash(t.kind)
+  UNION ALL
   SELECT 'running task outside any lease', t.id, t.lease, 'no worker answers for it'
   FROM tasks t WHERE t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids))
   UNION ALL
@@ -108,8 +111,8 @@ BEGIN
     PERFORM FROM tasks t WHERE t.id = found.task FOR UPDATE;
     more := 0;
     IF found.problem = 'task without a ticket' THEN
-      INSERT INTO tickets (queue, bucket, run_at, id, tid)
-      SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t
+      INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+      SELECT t.queue, t.priority / 25, kind_hash(t.kind), t.run_at, t.id, t.ctid FROM tasks t
       WHERE t.id = found.task AND t.status IN ('pending', 'scheduled', 'retrying') AND NOT EXISTS (SELECT FROM tickets k WHERE k.id = t.id);
       GET DIAGNOSTICS more = ROW_COUNT;
     ELSIF found.problem = 'task with several tickets' THEN
@@ -120,13 +123,22 @@ BEGIN
         SELECT o.ctid FROM tickets o WHERE o.id = found.task
           AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.id AND t.status IN ('pending', 'scheduled', 'retrying')) FOR UPDATE SKIP LOCKED);
       GET DIAGNOSTICS more = ROW_COUNT;
+    ELSIF found.problem = 'ticket of another kind' THEN
+      -- What a claim has in its hands is left to it.
+      WITH gone AS (
+        DELETE FROM tickets k WHERE k.ctid IN (
+          SELECT o.ctid FROM tickets o JOIN tasks t ON t.id = o.id WHERE o.id = found.task AND o.kind_hash <> kind_hash(t.kind) FOR UPDATE OF o SKIP LOCKED)
+        RETURNING k.queue, k.bucket, k.run_at, k.id)
+      INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+      SELECT g.queue, g.bucket, kind_hash(t.kind), g.run_at, g.id, t.ctid FROM gone g JOIN tasks t ON t.id = g.id;
+      GET DIAGNOSTICS more = ROW_COUNT;
     ELSIF found.problem = 'running task outside any lease' THEN
       UPDATE tasks t SET status = 'retrying', lease = NULL, attempt = least(t.attempt, t.max_attempts - 1), run_at = clock()
       WHERE t.id = found.task AND t.status = 'running' AND NOT EXISTS (SELECT FROM leases l WHERE l.id = t.lease AND t.id = ANY (l.task_ids));
       GET DIAGNOSTICS more = ROW_COUNT;
       IF more > 0 THEN
-        INSERT INTO tickets (queue, bucket, run_at, id, tid)
-        SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = found.task;
+        INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+        SELECT t.queue, t.priority / 25, kind_hash(t.kind), t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = found.task;
       END IF;
     END IF;
     mended := mended + more;
@@ -177,8 +189,8 @@ BEGIN
   UPDATE tasks t SET status = 'pending', attempt = 0, run_at = clock(), started_at = NULL, finished_at = NULL, dead_at = NULL,
          expires_at = NULL, reason = NULL
   WHERE t.id = revive.id RETURNING * INTO task;
-  INSERT INTO tickets (queue, bucket, run_at, id, tid)
-  SELECT t.queue, t.priority / 25, t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = revive.id;
+  INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+  SELECT t.queue, t.priority / 25, kind_hash(t.kind), t.run_at, t.id, t.ctid FROM tasks t WHERE t.id = revive.id;
   PERFORM wake(task.queue);
   RETURN task.status;
 END $$;

@@ -266,7 +266,7 @@ BEGIN
     WHERE t.id = old.id AND t.status = old.status AND t.attempt = 0 AND t.run_at = old.run_at
     RETURNING t.ctid INTO hint;
     CONTINUE WHEN NOT FOUND;
-    INSERT INTO tickets (queue, bucket, run_at, id, tid) VALUES (queue, priority / 25, moved, old.id, hint);
+    INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid) VALUES (queue, priority / 25, kind_hash(old.kind), moved, old.id, hint);
     IF expires_at IS NOT NULL THEN
       INSERT INTO expiries (expires_at, task) VALUES (expires_at, old.id) ON CONFLICT DO NOTHING;
     END IF;

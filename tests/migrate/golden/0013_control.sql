@@ -101,6 +101,7 @@ CREATE VIEW millrace.live_workers AS
     w.pid,
     w.version,
     w.queues,
+    w.kinds,
     w.state,
     w.wish,
     ( SELECT count(*) AS count
@@ -119,5 +120,5 @@ CREATE VIEW millrace.live_workers AS
           WHERE ((k.minute >= date_trunc('minute'::text, w.started_at)) AND (k.worker = w.id))) s ON (true));
 
 -- Name: VIEW live_workers; Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON VIEW millrace.live_workers IS 'The workers that are here: what each does, what is asked of it, how many tasks it holds now, and how many of its runs completed and failed.';
+COMMENT ON VIEW millrace.live_workers IS 'The workers that are here: what each handles (kinds; null: it does not say) and does, what is asked of it, how many tasks it holds now, and how many of its runs completed and failed.';
 

@@ -33,9 +33,10 @@ BEGIN
     INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
     SELECT u.kind, u.target, u.priority, u.max_attempts, u.timeout, u.backoff, u.args, u.correlation, u.tenant,
            CASE WHEN u.tags IS NOT NULL THEN u.tags || '{}'::text[] END, u.metadata, u.traceparent, u.id FROM due u WHERE u.target IS NOT NULL
-    RETURNING id, ctid, queue, priority, run_at, forwarded_from),
+    RETURNING id, ctid, kind, queue, priority, run_at, forwarded_from),
   ticketed AS (
-    INSERT INTO tickets (queue, bucket, run_at, id, tid) SELECT m.queue, m.priority / 25, m.run_at, m.id, m.ctid FROM made m),
+    INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
+    SELECT m.queue, m.priority / 25, kind_hash(m.kind), m.run_at, m.id, m.ctid FROM made m),
   linked AS (
     UPDATE tasks t SET forwarded_to = m.id FROM made m WHERE t.id = ANY (ids) AND t.id = m.forwarded_from)
   SELECT array_agg(DISTINCT m.queue) INTO targets FROM made m;
