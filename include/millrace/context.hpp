@@ -43,7 +43,8 @@ class Context {
   /// When the timeout ends, by the local steady clock. At the deadline a stop is requested.
   [[nodiscard]] virtual std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept = 0;
   /// Asked to stop at the deadline, when somebody cancels the task, when its lease is lost, and when the worker's
-  /// grace is over. A handler that stops should throw or return an Outcome; a value returned is still a completion.
+  /// grace is over. A handler that stops should throw or return an Outcome; a value returned is still a completion. Callbacks of it
+  /// run on a thread of the worker that others wait for: they should be short, and must not throw.
   [[nodiscard]] virtual std::stop_token stop_token() const noexcept = 0;
   /// A transaction on a connection of this handler's own, begun by the first call. If the handler returns a result, the
   /// task is completed within it as the last statement before COMMIT: what it wrote and the completion happen exactly once,

@@ -52,8 +52,8 @@ struct WorkerCounts {
   std::int64_t completed = 0;
   std::int64_t retried = 0;
   std::int64_t failed = 0;
-  std::int64_t released = 0;        ///< Given back without being counted.
-  std::int64_t cancelled = 0;       ///< Ended as cancelled: by somebody, or by the handler's word.
+  std::int64_t released = 0;        ///< Given back without being counted, also what was cancelled before it began.
+  std::int64_t cancelled = 0;       ///< Runs that ended as cancelled: by somebody, or by the handler's word.
   std::int64_t lost = 0;            ///< Settlements refused because the lease was lost.
   std::int64_t stragglers = 0;      ///< Handlers that did not obey, so that their threads were left behind and replaced.
   std::int64_t events_dropped = 0;  ///< Events that no listener was told of, because listeners were too slow.
@@ -83,12 +83,12 @@ struct KindOptions {
 
 /// Claims tasks and runs handlers. Any number may share a queue, in any number of processes.
 /// Handlers run on the worker's threads, up to `concurrency` at once per queue, so they must be thread-safe.
-/// The methods may be called from any thread; handle() only before start.
+/// The methods may be called from any thread, but stop() on none of the worker's own; handle(), on() and schedule() only before start.
 class Worker {
  public:
   /// Throws InvalidArgument for options out of range. Does not connect.
   explicit Worker(WorkerOptions options);
-  /// Stops as stop() does.
+  /// Stops as stop() does. Not on one of the worker's own threads.
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -142,22 +142,28 @@ class Worker {
   /// start(), then waits for SIGTERM or SIGINT (or for stop() from another thread, or for Client::stop_worker), then stop(). A second
   /// signal ends the grace at once. Throws what start() throws. The signals' earlier dispositions are restored.
   void run();
-  /// Connects, registers and begins to claim. Throws ConnectionError or SchemaError if that fails now; later losses of the
-  /// connection are survived: it reconnects with backoff, listens again and claims at once.
+  /// Connects, registers and begins to claim. Throws ConnectionError or SchemaError if that fails now, Error if the system gives no
+  /// more threads, and StateError if it was started before: a worker starts once. Later losses of the connection are survived: it
+  /// reconnects with backoff, listens again and claims at once.
   void start();
   /// Stops claiming, gives back what was not begun, lets handlers finish within `grace`, then asks them to stop and releases
   /// what still runs. If a thread is still in a handler or a listener then, which cannot be ended, this leaves the process by
   /// _exit(1) once all is recorded: what is destroyed at a normal end would be pulled away under that thread. With `exit_if_stuck`
-  /// false it returns false instead, and the program should leave so itself. Otherwise true. Harmless when not started.
+  /// false it returns false instead, and the program should leave so itself. Otherwise true. Harmless when not started. Waits for
+  /// the worker's threads, so on one of these, such as in a handler, a listener or a stop callback, it throws StateError: there,
+  /// call request_stop().
   bool stop();
+  /// Asks for a stop and returns at once, as SIGTERM does: run() then stops; a program that called start() finds stop_wished(), and
+  /// calls stop() itself. Any thread may call it, also in a handler or a listener. It cannot be taken back.
+  void request_stop() noexcept;
 
   /// Claims no more until resume(); what has begun goes on, what is here and has not begun is given back. Any thread may
   /// call them, at any time. A pause that somebody asked for from outside is another one: each is resumed by itself.
   void pause();
   void resume();
   [[nodiscard]] bool paused() const noexcept;
-  /// Whether somebody asked this worker from outside to stop (Client::stop_worker, `millrace worker stop`). run() then does;
-  /// a program that called start() does it itself.
+  /// Whether somebody asked this worker to stop, from outside (Client::stop_worker, `millrace worker stop`) or by request_stop(). run()
+  /// then does; a program that called start() does it itself.
   [[nodiscard]] bool stop_wished() const noexcept;
 
   /// This worker's UUID.

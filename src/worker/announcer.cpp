@@ -34,7 +34,42 @@ void Announcer::listen(Event event, Listener listener) {
 void Announcer::add_start(const Claimed& task, spdlog::logger& log) {
   std::vector<Announcement> one;
   one.push_back(about_task(Event::started, task));
+  {
+    const std::lock_guard lock(mutex_);
+    if (settling_.contains(task.id().value)) {
+      held_back_.push_back(std::move(one.front()));
+      return;
+    }
+  }
   add(std::move(one), log);
+}
+
+Announcer::Settling::Settling(Announcer& announcer, const std::vector<Settlement>& part) : announcer_(announcer) {
+  using Kind = Settlement::Kind;
+  // Only these may run again.
+  if (!announcer.wants(Event::started) || (part.front().kind != Kind::fail && part.front().kind != Kind::release)) return;
+  ids_.reserve(part.size());
+  for (const Settlement& one : part) ids_.push_back(one.id().value);
+  const std::lock_guard lock(announcer_.mutex_);
+  for (const std::int64_t id : ids_) ++announcer_.settling_[id];
+}
+
+Announcer::Settling::~Settling() {
+  if (!ids_.empty()) announcer_.let_go(ids_);
+}
+
+void Announcer::let_go(const std::vector<std::int64_t>& ids) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const std::int64_t id : ids) {
+      if (const auto found = settling_.find(id); --found->second == 0) settling_.erase(found);
+    }
+    for (Announcement& one : held_back_) {
+      if (!settling_.contains(one.event.id.value)) push(std::exchange(one, {}));
+    }
+    std::erase_if(held_back_, [&](const Announcement& one) { return one.event.kind.empty(); });
+  }
+  news_.notify_one();
 }
 
 Announcement Announcer::about_task(Event event, const Claimed& task) {

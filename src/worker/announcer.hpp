@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <spdlog/logger.h>
@@ -46,6 +47,22 @@ class Announcer {
     if (!wanted()) return {};
     return Clock::now() - began;
   }
+  /// While it lives, these settlements are on their way: a task of theirs may be claimed again before its end is announced, and the
+  /// start of that run is then told after it.
+  class Settling {
+   public:
+    Settling(Announcer& announcer, const std::vector<Settlement>& part);
+    ~Settling();
+    Settling(const Settling&) = delete;
+    Settling& operator=(const Settling&) = delete;
+    Settling(Settling&&) = delete;
+    Settling& operator=(Settling&&) = delete;
+
+   private:
+    Announcer& announcer_;
+    std::vector<std::int64_t> ids_{};
+  };
+
   /// Adds those of them that somebody listens to.
   void add(std::vector<Announcement> announcements, spdlog::logger& log);
   /// An event of this task, with what every event has.
@@ -63,12 +80,15 @@ class Announcer {
   void add_start(const Claimed& task, spdlog::logger& log);
   void tell(Announcement& announcement, spdlog::logger& log) const;
   void push(Announcement announcement);
+  void let_go(const std::vector<std::int64_t>& ids);
 
   unsigned wanted_ = 0;
   std::array<std::vector<Listener>, 6> listeners_{};
   std::mutex mutex_;
   std::condition_variable news_, end_;
   std::deque<Announcement> waiting_;
+  std::unordered_map<std::int64_t, int> settling_;  // tasks, and how many settlements of each are on their way
+  std::vector<Announcement> held_back_;             // starts of such tasks
   std::int64_t dropped_ = 0;
   Clock::time_point next_warning_{};
   bool closed_ = false;

@@ -17,6 +17,8 @@ using postgres::Params;
 // How long a suspect runs alone before others run beside it again, and how long it waits for a worker to be empty.
 constexpr auto probation = 10s;
 constexpr auto room_patience = 5s;
+// When to look again if nothing is due for longer.
+constexpr Milliseconds next_in_max = 1h;
 // How often to look what is left alone, and to say again that nobody handles a kind.
 constexpr auto first_look = 1s;
 constexpr auto others_pace = 5s;
@@ -38,8 +40,9 @@ Claimer::Claimer(State& state, std::unique_ptr<postgres::Connection> link) : sta
 }
 
 void Claimer::connect() {
-  if (link_ && !link_->broken()) return;
+  if (link_ && !link_->broken()) return state_.attach_again(*link_, attached_);
   link_.reset();
+  attached_ = state_.registrations;
   link_ = state_.connect("claimer");
   for (Lookout& lookout : lookouts_) {
     lookout.cursor.reset();
@@ -61,6 +64,7 @@ void Claimer::run() {
     try {
       connect();
       if (kinds_.empty()) kinds_ = kind_hashes();
+      attend_registration();
       if (state_.paused())
         rest();
       else
@@ -73,9 +77,7 @@ void Claimer::run() {
     } catch (const DatabaseError& e) {
       if (e.sqlstate() == "MR004") {
         state_.log->warn("claimer: this worker was taken for dead; registering again");
-        state_.lose(state_.ledger.lose_all());
-        state_.register_worker(*link_);
-        policy_.reset();
+        dead_ = true;
       } else if (e.sqlstate() != "40P01" && e.sqlstate() != "40001") {
         state_.back_off(failures++, "claimer", e);
       }
@@ -90,9 +92,29 @@ void Claimer::run() {
   }
 }
 
+void Claimer::attend_registration() {
+  if (dead_) {
+    // No lease can have come since: only this thread claims.
+    state_.lose(state_.ledger.lose_all());
+    state_.register_again(*link_);
+    dead_ = false;
+  }
+  if (const int now = state_.registrations; registration_ != now) {
+    // The row was written anew: nobody knows any more that it wanted to be woken.
+    policy_.reset();
+    newest_ = 0;
+    registration_ = now;
+  }
+}
+
+void Claimer::forget_next_due() {
+  for (Lookout& lookout : lookouts_) lookout.next_due = Clock::time_point::max();
+}
+
 // Paused: what is here and has not begun is for others.
 void Claimer::rest() {
   again_ = false;
+  forget_next_due();
   for (const Lookout& lookout : lookouts_) {
     for (const Claimed& task : lookout.serving->lane.withdraw())
       state_.outbox.add({.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row});
@@ -102,11 +124,12 @@ void Claimer::rest() {
 
 void Claimer::round() {
   again_ = false;
-  if (attend_suspects()) return;
+  if (attend_suspects()) return forget_next_due();
   bool idle = true;
   for (Lookout& lookout : lookouts_) {
     const int room = lookout.serving->lane.room();
     if (room == 0) {
+      lookout.next_due = Clock::time_point::max();  // it is woken when there is room
       idle = false;
       continue;
     }
@@ -207,7 +230,9 @@ Claimer::Footer Claimer::read_footer(Lookout& lookout, const postgres::Result& r
   const auto json = nlohmann::json::parse(rows.text(rows.size() - 1, 3));
   Footer footer{.took = json.at("took").get<int>(), .xmin = number(json.at("xmin").get<std::string>())};
   if (const auto& started = json.at("started_at"); started.is_string()) footer.started_at = started.get<std::string>();
-  if (const auto& next = json.at("next_in_ms"); next.is_number()) footer.next_in = Milliseconds(next.get<std::int64_t>());
+  // A task may be due in thousands of years, which the steady clock cannot count.
+  if (const auto& next = json.at("next_in_ms"); next.is_number())
+    footer.next_in = std::min(Milliseconds(next.get<std::int64_t>()), next_in_max);
   if (!suspect) {
     for (const auto& mark : json.at("reached"))
       lookout.cursor.reached(mark.at(0).get<int>(), mark.at(1).get<std::string>(), mark.at(2).get<std::int64_t>());

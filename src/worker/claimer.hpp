@@ -52,6 +52,10 @@ class Claimer {
   /// Whether suspects hold back ordinary claims now; takes one if it can run alone.
   bool attend_suspects();
   void attend_wish();
+  /// After this worker was taken for dead: registers again, or takes note that the heart did.
+  void attend_registration();
+  /// Nothing is claimed from these now, so it does not matter when the next task is due.
+  void forget_next_due();
   /// Of the kinds that have handlers here, as an array's text.
   [[nodiscard]] std::string kind_hashes();
   void connect();
@@ -65,6 +69,9 @@ class Claimer {
   WakePolicy policy_;
   std::uint64_t newest_ = 0;  // until xmin reaches it, an enqueue may not have seen our flag
   bool again_ = false;
+  bool dead_ = false;               // it was taken for dead and has to register again
+  int attached_ = 0;                // of state.registrations: at which this session was tied to the worker
+  int registration_ = 0;            // and which the policy is about
   Clock::time_point room_since_{};  // since when we make room for suspects
   Clock::time_point alone_until_{};
 };

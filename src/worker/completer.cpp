@@ -1,6 +1,7 @@
 #include "worker/completer.hpp"
 
 #include "base/fault.hpp"
+#include "worker/ends.hpp"
 #include "worker/reports.hpp"
 
 #include <fmt/format.h>
@@ -12,29 +13,10 @@
 namespace millrace::worker {
 namespace {
 
-using postgres::ArrayText;
 using postgres::Params;
 
 // How long it tries to record what is left when the worker stops.
 constexpr auto patience_at_end = std::chrono::seconds(10);
-
-// The arrays that name the tasks of a settlement.
-struct Names {
-  ArrayText ids, hints, leases;
-  explicit Names(const std::vector<Settlement>& part) {
-    for (const Settlement& one : part) {
-      ids.integer(one.id().value);
-      hints.text(one.hint());
-      leases.integer(one.batch->lease.value);
-    }
-  }
-};
-
-std::string array_of(const std::vector<LeaseId>& leases) {
-  ArrayText text;
-  for (const LeaseId lease : leases) text.integer(lease.value);
-  return std::move(text).take();
-}
 
 // What ails the database or the way to it, and will pass or be mended: a full disk, a failover that has made it read-only, somebody's
 // cancel, a missing privilege. What was done is done, and is recorded then. Anything else speaks of the settlement itself.
@@ -43,6 +25,9 @@ bool is_passing(const DatabaseError& e) {
   return std::any_of(std::begin(classes), std::end(classes), [&](std::string_view one) { return e.sqlstate().starts_with(one); });
 }
 
+// The server broke down over it, as it does over values too large to be put together. Where that goes on it speaks of the settlement.
+bool is_breakdown(const DatabaseError& e) { return e.sqlstate().starts_with("XX") || e.sqlstate() == "53200"; }
+
 bool is_contention(const DatabaseError& e) { return e.sqlstate() == "55P03" || e.sqlstate() == "40P01" || e.sqlstate() == "40001"; }
 
 }  // namespace
@@ -50,8 +35,10 @@ bool is_contention(const DatabaseError& e) { return e.sqlstate() == "55P03" || e
 postgres::Connection& Completer::connection() {
   if (!link_ || link_->broken()) {
     link_.reset();
+    attached_ = state_.registrations;
     link_ = state_.connect("completer");
   }
+  state_.attach_again(*link_, attached_);
   return *link_;
 }
 
@@ -77,6 +64,7 @@ void Completer::run() {
 
 void Completer::flush(std::vector<Settlement> batch) {
   constexpr std::size_t part_max = 2000;
+  constexpr std::size_t bytes_max = 8'388'608;
   std::vector<Settlement> committed;
   for (Settlement& one : batch) {
     if (one.kind == Settlement::Kind::committed) committed.push_back(std::exchange(one, {}));
@@ -85,47 +73,62 @@ void Completer::flush(std::vector<Settlement> batch) {
   using Kind = Settlement::Kind;
   for (const auto kind : {Kind::complete, Kind::fail, Kind::cancel, Kind::release}) {
     std::vector<Settlement> part;
+    std::size_t bytes = 0;
     for (Settlement& one : batch) {
       if (one.batch == nullptr || one.kind != kind) continue;
+      bytes += one.text.size();
       part.push_back(std::move(one));
       one.batch.reset();  // NOLINT(bugprone-use-after-move): emptied on purpose, it marks what is settled
-      if (part.size() == part_max) {
+      if (part.size() == part_max || bytes >= bytes_max) {
         settle(part);
         part.clear();
+        bytes = 0;
       }
     }
     if (!part.empty()) settle(part);
   }
 }
 
-void Completer::settle(std::vector<Settlement>& part) {
+bool Completer::record(const std::vector<Settlement>& part) {
   bool careful = false;
+  int breakdowns = 0;
+  // In company it costs little to look which one it is; a lone one has to be sure.
+  const int breakdowns_max = part.size() > 1 ? 3 : 6;
   for (int failures = 0;;) {
     // The worker may be told to stop while this is at it.
     if (state_.outbox.closed() && give_up_ == Clock::time_point::max()) give_up_ = Clock::now() + patience_at_end;
-    if (Clock::now() >= give_up_) break;
+    if (Clock::now() >= give_up_) return false;
+    bool sent = false;
     try {
       base::fault_point("before-settle");
-      const auto exceptions = send(part, careful);
+      postgres::Connection& link = connection();
+      sent = true;
+      const Answer answer = send(state_, link, part, careful);
       base::fault_point("after-settle");
-      conclude(part, exceptions);
-      return;
+      conclude(part, answer);
+      return true;
     } catch (const ConnectionError& e) {
       link_.reset();
+      if (sent && ++breakdowns == breakdowns_max) return false;
       state_.back_off(failures++, "completer", e);
     } catch (const DatabaseError& e) {
       if (is_contention(e)) {
         careful = true;
         continue;
       }
-      if (!is_passing(e)) break;
+      if (!is_passing(e) || (is_breakdown(e) && ++breakdowns == breakdowns_max)) return false;
       state_.back_off(failures++, "completer", e);
     } catch (const SchemaError& e) {
       state_.back_off(failures++, "completer", e);
     } catch (const Error&) {
-      break;
+      return false;
     }
   }
+}
+
+void Completer::settle(std::vector<Settlement>& part) {
+  const Announcer::Settling settling(state_.announcer, part);
+  if (record(part)) return;
   if (Clock::now() >= give_up_) {
     state_.log->error("{} settlements could not be recorded before the end; their tasks will be rescued", part.size());
     return;
@@ -155,117 +158,9 @@ void Completer::settle(std::vector<Settlement>& part) {
   settle(part);
 }
 
-std::vector<Completer::Exception> Completer::send(const std::vector<Settlement>& part, bool careful) {
-  switch (part[0].kind) {
-    case Settlement::Kind::complete: return send_completions(part, careful);
-    case Settlement::Kind::fail: return send_failures(part, careful);
-    case Settlement::Kind::cancel: return send_cancellations(part, careful);
-    case Settlement::Kind::release:
-    case Settlement::Kind::committed: break;
-  }
-  return send_releases(part, careful);
-}
-
-namespace {
-template <class Exception>
-std::vector<Exception> exceptions_of(const postgres::Result& rows) {
-  std::vector<Exception> all;
-  for (int row = 0; row < rows.size(); ++row) {
-    if (!rows.is_null(row, 1)) all.push_back({rows.integer(row, 0), rows.text(row, 1) == "held"});
-  }
-  return all;
-}
-}  // namespace
-
-std::vector<Completer::Exception> Completer::send_completions(const std::vector<Settlement>& part, bool careful) {
-  Names names(part);
-  Params params;
-  params.text(state_.id).text(std::move(names.ids).take()).text(std::move(names.hints).take()).text(std::move(names.leases).take());
-  if (std::any_of(part.begin(), part.end(), [](const Settlement& one) { return !one.text.empty(); })) {
-    ArrayText results;
-    for (const Settlement& one : part) one.text.empty() ? results.null() : results.text(one.text);
-    params.text(std::move(results).take());
-  } else {
-    params.null();
-  }
-  const std::vector<LeaseId> done = state_.ledger.take_done();
-  params.text(array_of(done)).boolean(careful);
-  try {
-    return exceptions_of<Exception>(connection().run(
-        fmt::format("SELECT id, verdict FROM {}.complete($1, $2::bigint[], $3::tid[], $4::bigint[], $5::jsonb[], $6::bigint[], $7)",
-                    state_.schema),
-        params));
-  } catch (...) {
-    state_.ledger.put_back_done(done);
-    throw;
-  }
-}
-
-std::vector<Completer::Exception> Completer::send_failures(const std::vector<Settlement>& part, bool careful) {
-  Names names(part);
-  ArrayText messages, finals, delays;
-  for (const Settlement& one : part) {
-    messages.text(one.text);
-    finals.boolean(one.final);
-    one.delay ? delays.text(fmt::format("{} milliseconds", one.delay->count())) : delays.null();
-  }
-  const auto rows = connection().run(
-      fmt::format(
-          "SELECT id, verdict, status, run_at FROM {}.fail($1, $2::bigint[], $3::bigint[], $4::text[], $5::boolean[], $6::interval[], $7)",
-          state_.schema),
-      Params()
-          .text(state_.id)
-          .text(std::move(names.ids).take())
-          .text(std::move(names.leases).take())
-          .text(std::move(messages).take())
-          .text(std::move(finals).take())
-          .text(std::move(delays).take())
-          .boolean(careful));
-  failed_.clear();
-  for (int row = 0; row < rows.size(); ++row) {
-    if (rows.is_null(row, 1)) failed_.emplace(rows.integer(row, 0), Recorded{std::string(rows.text(row, 2)), rows.time(row, 3)});
-  }
-  return exceptions_of<Exception>(rows);
-}
-
-std::vector<Completer::Exception> Completer::send_cancellations(const std::vector<Settlement>& part, bool careful) {
-  Names names(part);
-  ArrayText reasons;
-  for (const Settlement& one : part) reasons.text(one.text);
-  return exceptions_of<Exception>(connection().run(
-      fmt::format("SELECT id, verdict FROM {}.settle_cancelled($1, $2::bigint[], $3::bigint[], $4::text[], $5)", state_.schema),
-      Params()
-          .text(state_.id)
-          .text(std::move(names.ids).take())
-          .text(std::move(names.leases).take())
-          .text(std::move(reasons).take())
-          .boolean(careful)));
-}
-
-std::vector<Completer::Exception> Completer::send_releases(const std::vector<Settlement>& part, bool careful) {
-  // One call per (delay, note): nearly always one.
-  std::map<std::pair<std::int64_t, std::string>, std::vector<Settlement>> alike;
-  for (const Settlement& one : part) alike[{one.delay.value_or(Milliseconds{0}).count(), one.text}].push_back(one);
-  std::vector<Exception> all;
-  for (const auto& [how, tasks] : alike) {
-    Names names(tasks);
-    const auto rows = connection().run(
-        fmt::format("SELECT id, verdict FROM {}.release($1, $2::bigint[], $3::bigint[], $4::interval, $5, $6)", state_.schema),
-        Params()
-            .text(state_.id)
-            .text(std::move(names.ids).take())
-            .text(std::move(names.leases).take())
-            .text(fmt::format("{} milliseconds", how.first))
-            .maybe(how.second.empty() ? std::nullopt : std::optional(how.second))
-            .boolean(careful));
-    for (const Exception& one : exceptions_of<Exception>(rows)) all.push_back(one);
-  }
-  return all;
-}
-
-void Completer::conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions) {
+void Completer::conclude(const std::vector<Settlement>& part, const Answer& answer) {
   std::unordered_map<std::int64_t, bool> held;
-  for (const Exception& one : exceptions) held.emplace(one.id, one.held);
+  for (const Verdict& one : answer.exceptions) held.emplace(one.id, one.held);
   std::unordered_map<std::int64_t, int> times;
   if (!held.empty()) {
     for (const Settlement& one : part) ++times[one.id().value];
@@ -310,7 +205,7 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
     } else if (one.kind == Settlement::Kind::cancel) {
       ++line->cancelled;
       state_.log->info("task {} ({}) cancelled itself: {}", one.id().value, kind, one.text);
-    } else if (const auto recorded = failed_.find(one.id().value); recorded == failed_.end()) {
+    } else if (const auto recorded = answer.failed.find(one.id().value); recorded == answer.failed.end()) {
       // Nothing was written: it was settled under this lease before, and that answer was lost.
       state_.log->info("task {} ({}): its end was on record already", one.id().value, kind);
     } else if (recorded->second.status == "cancelled") {
@@ -334,7 +229,7 @@ void Completer::conclude(const std::vector<Settlement>& part, const std::vector<
   for (const Settlement& one : part) {
     if (held.count(one.id().value) == 0) ends.push_back(&one);
   }
-  announce_ends(state_, ends, failed_, [this]() -> postgres::Connection& { return connection(); });
+  announce_ends(state_, ends, answer.failed, [this]() -> postgres::Connection& { return connection(); });
 }
 
 void Completer::attend_reports(const std::vector<Settlement>& batch, bool closed) {

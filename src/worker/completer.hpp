@@ -2,11 +2,9 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <unordered_map>
 #include <vector>
 
-#include "worker/ends.hpp"
+#include "worker/settle.hpp"
 #include "worker/state.hpp"
 
 namespace millrace::worker {
@@ -20,18 +18,11 @@ class Completer {
   void run();
 
  private:
-  struct Exception {
-    std::int64_t id;
-    bool held;
-  };
   void flush(std::vector<Settlement> batch);
   void settle(std::vector<Settlement>& part);
-  std::vector<Exception> send(const std::vector<Settlement>& part, bool careful);
-  std::vector<Exception> send_completions(const std::vector<Settlement>& part, bool careful);
-  std::vector<Exception> send_failures(const std::vector<Settlement>& part, bool careful);
-  std::vector<Exception> send_cancellations(const std::vector<Settlement>& part, bool careful);
-  std::vector<Exception> send_releases(const std::vector<Settlement>& part, bool careful);
-  void conclude(const std::vector<Settlement>& part, const std::vector<Exception>& exceptions);
+  /// Tries to record them until that succeeds; returns false where trying again is of no use.
+  bool record(const std::vector<Settlement>& part);
+  void conclude(const std::vector<Settlement>& part, const Answer& answer);
   postgres::Connection& connection();
   /// What handlers said: every 200 ms, and before the ends of those who said it.
   void attend_reports(const std::vector<Settlement>& batch, bool closed);
@@ -39,8 +30,8 @@ class Completer {
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
-  std::vector<Settlement> held_;                       // somebody else has their rows: tried again with the next flush
-  std::unordered_map<std::int64_t, Recorded> failed_;  // what became of the tasks of the last send of failures
+  int attached_ = 0;              // of state.registrations
+  std::vector<Settlement> held_;  // somebody else has their rows: tried again with the next flush
   Clock::time_point next_reports_{};
   Clock::time_point give_up_ = Clock::time_point::max();
 };

@@ -6,15 +6,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "worker/state.hpp"
+#include "worker/settle.hpp"
 
 namespace millrace::worker {
-
-/// What the database answered when a failure was recorded.
-struct Recorded {
-  std::string status{};
-  std::optional<Time> run_at{};
-};
 
 /// Announces how the tasks of these settlements ended. All of them are on record; `recorded` holds the answers for failures, and
 /// `connection` is asked for what no answer told: which releases were cancellations, and what became of a failure whose first

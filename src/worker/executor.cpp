@@ -6,6 +6,7 @@
 #include "base/time_text.hpp"
 #include "worker/about.hpp"
 #include "worker/handler_session.hpp"
+#include "worker/inside.hpp"
 
 #include <millrace/error.hpp>
 #include <millrace/limits.hpp>
@@ -182,8 +183,8 @@ void run_task(State& state, Serving& serving, Slot& slot, HandlerSession& sessio
     state.outbox.add(std::move(settlement));
     return;
   }
-  // The heart keeps the deadlines; it may be asleep for longer than this one.
-  if (run.timeout()) state.heart_bell.ring();
+  // Who keeps the deadlines may be asleep for longer than this one.
+  if (run.timeout()) state.deadline_bell.ring();
   base::fault_point("before-handler");
   const auto began = state.announcer.began(task, *state.log);
   call(kind->second->handler, run, settlement);
@@ -219,14 +220,13 @@ void leave_behind(State& state, Serving& serving, const Claimed& task) {
   settle_as(settlement, fmt::format("{} and did not stop within {} ms; its thread was left behind",
                                     why_stopped(StopCause::timeout, task.timeout()), state.options.timeout_grace.count()));
   state.log->error("task {} ({}) {}", task.id().value, task.kind(), settlement.text);
-  settlement.ran =
-      state.announcer.wanted() ? std::optional(task.timeout().value_or(Milliseconds{}) + state.options.timeout_grace) : std::nullopt;
   state.outbox.add(std::move(settlement));
   // Last: with it the lane may be idle, and the outbox closed.
   serving.lane.forget_run();
 }
 
 void execute(const std::shared_ptr<State>& state, Serving& serving, Slot& slot) {
+  const Inside inside(state.get());
   HandlerSession session(*state, slot);
   std::optional<Clock::duration> took;
   while (const auto task = serving.lane.take(took)) {

@@ -11,22 +11,27 @@
 
 namespace millrace::worker {
 
-void HandlerSession::connect(std::unique_ptr<postgres::Connection>& link) {
-  if (link && !link->broken()) return;
+postgres::Connection& HandlerSession::connect(Session& session) {
+  auto& link = session.link;
+  if (link && !link->broken()) {
+    state_.attach_again(*link, session.attached);
+    return *link;
+  }
   link.reset();
+  session.attached = state_.registrations;
   link = state_.connect("handler");
   // The handler's statements are its own: they see the database's settings, and may take their time between two of them.
   // A handler that hangs does not hold its locks for ever: rescue ends its session.
   if (state_.options.listen) {
     link->script("SET idle_in_transaction_session_timeout = 0; RESET timezone; RESET datestyle; RESET client_min_messages");
   }
+  return *link;
 }
 
 Enqueued HandlerSession::enqueue(std::string_view kind, std::string_view args, const EnqueueOptions& options) {
-  std::unique_ptr<postgres::Connection>& link = transaction_ ? aside_ : link_;
-  connect(link);
+  postgres::Connection& link = connect(transaction_ ? aside_ : own_);
   try {
-    return engine::enqueue([&](const std::string& sql, const postgres::Params& params) { return link->run(sql, params); }, kind, args,
+    return engine::enqueue([&](const std::string& sql, const postgres::Params& params) { return link.run(sql, params); }, kind, args,
                            options);
   } catch (const ConnectionError& e) {
     throw OutcomeUnknown(fmt::format("the connection broke before the answer came, so it may or may not have been done: {}", e.what()));
@@ -35,15 +40,14 @@ Enqueued HandlerSession::enqueue(std::string_view kind, std::string_view args, c
 
 pqxx::transaction_base& HandlerSession::transaction(std::optional<Milliseconds> timeout) {
   if (transaction_) return transaction_->driver();
-  connect(link_);
-  transaction_ = std::make_unique<postgres::Transaction>(*link_);
+  postgres::Connection& link = connect(own_);
+  transaction_ = std::make_unique<postgres::Transaction>(link);
   // The server counts in 32 bits; what is longer, the heart keeps.
   if (timeout)
     transaction_->run(fmt::format("SET LOCAL statement_timeout = {}",
                                   std::min<std::int64_t>(timeout->count(), std::numeric_limits<std::int32_t>::max())));
   // Behind a pooler only the transaction itself knows which session serves it.
-  const int pid =
-      state_.options.listen ? link_->backend_pid() : static_cast<int>(transaction_->run("SELECT pg_backend_pid()").integer(0, 0));
+  const int pid = state_.options.listen ? link.backend_pid() : static_cast<int>(transaction_->run("SELECT pg_backend_pid()").integer(0, 0));
   if (slot_.session_opened(pid)) state_.heart_bell.ring();
   return transaction_->driver();
 }

@@ -30,11 +30,15 @@ class HandlerSession {
   Enqueued enqueue(std::string_view kind, std::string_view args, const EnqueueOptions& options);
 
  private:
-  void connect(std::unique_ptr<postgres::Connection>& link);
+  struct Session {
+    std::unique_ptr<postgres::Connection> link{};
+    int attached = 0;  // of state.registrations
+  };
+  postgres::Connection& connect(Session& session);
   State& state_;
   Slot& slot_;
-  std::unique_ptr<postgres::Connection> link_{};
-  std::unique_ptr<postgres::Connection> aside_{};  // for what a handler enqueues while its transaction is open
+  Session own_{};
+  Session aside_{};  // for what a handler enqueues while its transaction is open
   std::unique_ptr<postgres::Transaction> transaction_{};
 };
 

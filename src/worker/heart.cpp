@@ -1,12 +1,10 @@
 #include "worker/heart.hpp"
 
-#include "worker/executor.hpp"
 #include "worker/orders.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <system_error>
 
 namespace millrace::worker {
 namespace {
@@ -44,14 +42,16 @@ std::vector<std::string> elements(std::string_view array) {
 void Heart::run() {
   auto next_beat = Clock::now();
   for (int failures = 0; state_.beating;) {
-    auto deadline = watch_deadlines();
+    auto interrupt = Clock::time_point::max();
     const bool beats = Clock::now() >= next_beat;
     if (beats || Clock::now() >= next_fire_ || state_.schedules_changed || state_.orders_changed) {
       try {
         if (!link_ || link_->broken()) {
           link_.reset();
+          attached_ = state_.registrations;
           link_ = state_.connect("heart");
         }
+        state_.attach_again(*link_, attached_);
         if (beats) beat();
         if (const bool told = state_.orders_changed.exchange(false); told || beats) attend_orders(state_, *link_);
         fire_schedules();
@@ -67,12 +67,12 @@ void Heart::run() {
       if (beats) next_beat = Clock::now() + state_.options.heartbeat;
     }
     try {
-      if (link_) deadline = std::min(deadline, interrupt_stopped(state_, *link_));
+      if (link_) interrupt = interrupt_stopped(state_, *link_);
     } catch (const Error& e) {
       state_.log->warn("heart: {}", e.what());
       if (link_->broken()) link_.reset();
     }
-    state_.heart_bell.wait_until(std::min({next_beat, next_fire_, deadline}));
+    state_.heart_bell.wait_until(std::min({next_beat, next_fire_, interrupt}));
   }
   try {
     if (link_) flush_stats();
@@ -85,16 +85,16 @@ void Heart::beat() {
   const auto rows =
       link_->run(fmt::format("SELECT registered, lost, cancelled, suspects FROM {}.heartbeat($1, $2::bigint[])", state_.schema),
                  Params().text(state_.id).text(state_.ledger.named()));
+  // Those that the database knew nothing of when it was asked: the claimer may have got another lease since.
+  std::vector<LeaseId> lost;
+  for (const std::string& lease : elements(rows.text(0, 1))) lost.push_back({std::stoll(lease)});
+  state_.lose(state_.ledger.lose(lost));
   if (!rows.boolean(0, 0)) {
     state_.log->warn("heart: this worker was taken for dead and its tasks were rescued; registering again");
-    state_.lose(state_.ledger.lose_all());
-    state_.register_worker(*link_);
-    if (state_.options.listen) link_->run(fmt::format("SELECT {}.attach_session($1)", state_.schema), Params().text(state_.id));
+    state_.register_again(*link_);
+    state_.attach_again(*link_, attached_);
     state_.claimer_bell.ring();
   } else {
-    std::vector<LeaseId> lost;
-    for (const std::string& lease : elements(rows.text(0, 1))) lost.push_back({std::stoll(lease)});
-    state_.lose(state_.ledger.lose(lost));
     std::vector<TaskId> cancelled;
     for (const std::string& task : elements(rows.text(0, 2))) cancelled.push_back({std::stoll(task)});
     cancel_runs(state_, cancelled);
@@ -172,7 +172,7 @@ void Heart::fire_schedules() {
   if (rows.is_null(0, 1)) return;
   // What is due already while nothing was fired is in another worker's hands: see soon whether it came to an end.
   const auto pause = fired > 0 ? Milliseconds(0) : Milliseconds(50);
-  next_fire_ = std::min(next_fire_, Clock::now() + std::max(pause, Milliseconds(rows.integer(0, 1))));
+  next_fire_ = std::min(next_fire_, Clock::now() + std::clamp(Milliseconds(rows.integer(0, 1)), pause, Milliseconds(1h)));
 }
 
 // Prefetched for handlers that were quick then and are slow now: another worker may be free for them.
@@ -183,29 +183,6 @@ void Heart::give_back_stale() {
       state_.outbox.add({.kind = Settlement::Kind::release, .batch = task.batch, .row = task.row});
     }
   }
-}
-
-Clock::time_point Heart::watch_deadlines() {
-  auto next = Clock::time_point::max();
-  const auto now = Clock::now();
-  for (const auto& serving : state_.queues) {
-    serving->slots.each([&](Slot& slot) {
-      if (const auto task = slot.overrun(now)) {
-        leave_behind(state_, *serving, *task);
-        ++serving->missing;
-      } else if (const auto again = slot.check_deadline(now, state_.options.timeout_grace)) {
-        next = std::min(next, *again);
-      }
-    });
-    try {
-      for (; serving->missing > 0; --serving->missing) state_.replace_executor(*serving);
-    } catch (const std::system_error& e) {
-      state_.log->error("queue {} has {} threads less: no other can be started ({}); trying again", serving->lane.queue(), serving->missing,
-                        e.what());
-      next = std::min(next, now + 1s);
-    }
-  }
-  return next;
 }
 
 }  // namespace millrace::worker

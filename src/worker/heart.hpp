@@ -1,4 +1,4 @@
-// The thread that says that the worker lives, watches deadlines, and does maintenance in turn with other workers.
+// The thread that says that the worker lives, and does maintenance in turn with other workers.
 #pragma once
 
 #include <memory>
@@ -19,10 +19,10 @@ class Heart {
   void flush_stats();
   void fire_schedules();
   void give_back_stale();
-  Clock::time_point watch_deadlines();
 
   State& state_;
   std::unique_ptr<postgres::Connection> link_;
+  int attached_ = 0;  // of state.registrations
   Clock::time_point next_tidy_{};
   Clock::time_point next_sweep_{};
   Clock::time_point next_fire_{};

@@ -13,8 +13,9 @@ void Ledger::settled(LeaseId lease) {
   const std::lock_guard lock(mutex_);
   const auto found = held_.find(lease);
   if (found == held_.end() || --found->second.unsettled > 0) return;
+  // One that was lost is not ours to drop: should it be there all the same, its tasks have to be given back first.
+  if (!found->second.batch->lost) done_.push_back(lease);
   held_.erase(found);
-  done_.push_back(lease);
 }
 
 std::vector<LeaseId> Ledger::take_done() {

@@ -17,7 +17,7 @@ class Ledger {
   void add(const std::shared_ptr<Batch>& batch, int tasks);
   /// One task of the lease is settled, or lost.
   void settled(LeaseId lease);
-  /// Leases whose every task is settled and that were not dropped yet; they are handed over.
+  /// Leases whose every task is settled and that were neither lost nor dropped yet; they are handed over.
   [[nodiscard]] std::vector<LeaseId> take_done();
   void put_back_done(const std::vector<LeaseId>& leases);
   /// The leases with unsettled tasks, as an array text.

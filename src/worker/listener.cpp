@@ -22,11 +22,13 @@ void stop_cancelled(State& state, postgres::Connection& link) {
 
 void listen(State& state) {
   std::unique_ptr<postgres::Connection> link;
+  int attached = 0;       // of state.registrations
   std::string schedules;  // the channel on which it is told that schedules were changed
   std::string own;        // the channel on which this worker is told that somebody cancelled a task of its
   for (int failures = 0; state.listening;) {
     try {
       if (!link) {
+        attached = state.registrations;
         link = state.connect("listener");
         for (const auto& serving : state.queues) {
           const auto channel =
@@ -54,6 +56,7 @@ void listen(State& state) {
       } else if (state.listening) {
         link->script("SELECT 1");
       }
+      state.attach_again(*link, attached);
     } catch (const Error& e) {
       link.reset();
       if (state.listening) state.back_off(failures++, "listener", e);

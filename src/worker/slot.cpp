@@ -72,20 +72,22 @@ void Slot::session_closed() {
   session_open_ = false;
 }
 
-std::optional<Clock::time_point> Slot::check_deadline(Clock::time_point now, Clock::duration grace) {
+Slot::Look Slot::check_deadline(Clock::time_point now, Clock::duration grace) {
   std::stop_source source(std::nostopstate);
-  std::optional<Clock::time_point> again;
+  Look look;
   {
     const std::lock_guard lock(mutex_);
-    if (!task_ || !deadline_) return task_ ? overrun_at_ : std::nullopt;
-    if (*deadline_ > now) return deadline_;
-    overrun_at_ = again = *deadline_ + grace;
+    if (!task_) return look;
+    look.again = deadline_ ? deadline_ : overrun_at_;
+    if (!deadline_ || *deadline_ > now) return look;
+    look.stopped = true;
+    overrun_at_ = look.again = *deadline_ + grace;
     deadline_.reset();
     // Under this lock: once it is let go, the next run may have begun here.
     source = stop_locked(StopCause::timeout);
   }
   if (source.stop_possible()) source.request_stop();
-  return again;
+  return look;
 }
 
 std::optional<Claimed> Slot::overrun(Clock::time_point now) {

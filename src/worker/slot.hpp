@@ -32,8 +32,12 @@ class Slot {
   [[nodiscard]] std::stop_token token();
   void stop_if_task(TaskId task, StopCause cause);
   void stop_if_lease(LeaseId lease, StopCause cause);
-  /// Stops a run whose deadline has passed; returns when to look again: at the deadline, or so long (grace) after it.
-  [[nodiscard]] std::optional<Clock::time_point> check_deadline(Clock::time_point now, Clock::duration grace);
+  /// Stops a run whose deadline has passed; tells when to look again: at the deadline, or so long (grace) after it.
+  struct Look {
+    std::optional<Clock::time_point> again{};
+    bool stopped = false;
+  };
+  [[nodiscard]] Look check_deadline(Clock::time_point now, Clock::duration grace);
   /// Abandons a run that is still under way so long after its deadline.
   [[nodiscard]] std::optional<Claimed> overrun(Clock::time_point now);
   void stop(StopCause cause);
@@ -90,7 +94,7 @@ class Slot {
   Clock::time_point interrupt_at_{};
 };
 
-/// The slots of a queue. Any thread may go through them, while the heart adds one.
+/// The slots of a queue. Any thread may go through them, while one is added.
 class Slots {
  public:
   Slot& add() {

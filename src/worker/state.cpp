@@ -105,6 +105,18 @@ void State::register_worker(postgres::Connection& connection) const {
                      .text(std::move(handled).take()));
 }
 
+void State::register_again(postgres::Connection& connection) {
+  register_worker(connection);
+  ++registrations;
+}
+
+void State::attach_again(postgres::Connection& connection, int& attached) const {
+  const int now = registrations;
+  if (attached == now) return;
+  if (options.listen) connection.run(fmt::format("SELECT {}.attach_session($1)", schema), postgres::Params().text(id));
+  attached = now;
+}
+
 void State::back_off(int failures, const char* role, const std::exception& error) {
   log->warn("{}: {}; trying again", role, error.what());
   thread_local std::minstd_rand random{std::random_device{}()};

@@ -32,7 +32,7 @@ struct Serving {
   Lane lane;
   Slots slots{};
   std::atomic<bool> suspects{false};  ///< Suspects wait in this queue: see docs/liveness.md.
-  int missing = 0;                    ///< The heart's: threads that were left behind and not replaced yet.
+  int missing = 0;                    ///< Of whoever keeps the deadlines: threads that were left behind and not replaced yet.
 };
 
 /// A kind that the program handles; its aliases lead to the same one.
@@ -55,6 +55,10 @@ struct State {
   /// A session of this worker; attached, so that rescue can end it.
   [[nodiscard]] std::unique_ptr<postgres::Connection> connect(const char* role) const;
   void register_worker(postgres::Connection& connection) const;
+  /// After it was taken for dead. Each of its threads then has to tie its session to the worker anew: attach_again().
+  void register_again(postgres::Connection& connection);
+  /// Ties a session to the worker, if that was registered anew since `attached`, which is set.
+  void attach_again(postgres::Connection& connection, int& attached) const;
   /// Waits out a lost connection: longer with each failure, never past `stopping`.
   void back_off(int failures, const char* role, const std::exception& error);
   /// Its leases are gone: what has not begun must not begin, what runs is asked to stop.
@@ -71,6 +75,7 @@ struct State {
 
   Bell claimer_bell{};
   Bell heart_bell{};
+  Bell deadline_bell{};
   std::vector<std::unique_ptr<Serving>> queues{};
   Ledger ledger{};
   Outbox outbox{};
@@ -82,7 +87,8 @@ struct State {
   std::atomic<bool> paused_here{false}, paused_there{false};  ///< By the program; by somebody from outside.
   std::atomic<bool> stop_wished{false};
   std::function<void()> on_stop_wish{[] {}};
-  /// For the heart: a thread of this queue was left behind, so start another. May throw std::system_error.
+  std::atomic<int> registrations{0};  ///< How often it was registered anew.
+  /// For whoever keeps the deadlines: a thread of this queue was left behind, so start another. May throw std::system_error.
   std::function<void(Serving&)> replace_executor{[](Serving&) {}};
   std::mutex giving_back{};                 ///< Held while tasks are in nobody's hands, from a lane to the outbox.
   std::atomic<bool> orders_changed{false};  ///< The heart is to look what is asked of the worker.

@@ -5,8 +5,10 @@
 #include "engine/schema_check.hpp"
 #include "worker/claimer.hpp"
 #include "worker/completer.hpp"
+#include "worker/deadlines.hpp"
 #include "worker/executor.hpp"
 #include "worker/heart.hpp"
+#include "worker/inside.hpp"
 #include "worker/interrupt.hpp"
 #include "worker/kinds.hpp"
 #include "worker/listener.hpp"
@@ -22,8 +24,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <system_error>
 #include <thread>
 
 namespace millrace {
@@ -37,6 +42,8 @@ struct Worker::Impl {
   explicit Impl(WorkerOptions options)
       : state(std::make_shared<State>(std::move(options))), stop_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     state->listener_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_fd < 0 || state->listener_fd < 0)
+      throw Error(fmt::format("no file descriptor is left for a worker: {}", std::strerror(errno)));
     state->on_stop_wish = [this] { ::eventfd_write(stop_fd, 1); };
   }
   ~Impl() {
@@ -49,7 +56,10 @@ struct Worker::Impl {
   Impl& operator=(Impl&&) = delete;
 
   void start();
+  void start_threads(std::unique_ptr<postgres::Connection> link);
   bool stop();
+  bool end();
+  void check_not_started(const char* what) const;
   void release_unstarted();
   bool wait_until_ended(Clock::time_point until);
   void start_executor(worker::Serving& serving);
@@ -64,12 +74,12 @@ struct Worker::Impl {
   bool over = false;
   std::atomic<bool> hurry{false};  // a second signal: no more grace
   int stop_fd;
-  std::thread claimer, completer, heart, listener, announcer;
+  std::thread claimer, completer, deadlines, heart, listener, announcer;
   struct Executor {
     worker::Slot* slot;
     std::thread thread;
   };
-  std::vector<Executor> executors;  // written by start() and then by the heart, until that has ended
+  std::vector<Executor> executors;  // written by start() and then by who keeps the deadlines, until that has ended
 };
 
 void Worker::Impl::start_executor(worker::Serving& serving) {
@@ -101,19 +111,40 @@ void Worker::Impl::start() {
     if (put != Put::unchanged) state->log->info("schedule {} {}", one.name, put == Put::created ? "created" : "changed");
   }
   started = true;
-  for (const auto& serving : state->queues) {
-    for (int i = 0; i < serving->lane.concurrency(); ++i) start_executor(*serving);
+  try {
+    start_threads(std::move(link));
+  } catch (const std::system_error& e) {
+    end();
+    throw Error(fmt::format("the worker's threads cannot be started: {}", e.what()));
   }
-  state->replace_executor = [this](worker::Serving& serving) { start_executor(serving); };
-  if (state->announcer.wanted()) announcer = std::thread([shared = state] { shared->announcer.run(*shared->log); });
-  completer = std::thread([this] { worker::Completer(*state).run(); });
-  heart = std::thread([this] { worker::Heart(*state).run(); });
-  if (state->options.listen) listener = std::thread([this] { worker::listen(*state); });
-  claimer = std::thread([this, open = std::move(link)]() mutable { worker::Claimer(*state, std::move(open)).run(); });
   std::string served;
   for (const WorkerQueue& queue : state->options.queues)
     served += fmt::format("{}{} ({})", served.empty() ? "" : ", ", queue.name, queue.concurrency);
   state->log->info("worker {} serves {}", state->options.name, served);
+}
+
+void Worker::Impl::start_threads(std::unique_ptr<postgres::Connection> link) {
+  const auto thread = [this](auto body) {
+    return std::thread([shared = state, body = std::move(body)]() mutable {
+      const worker::Inside inside(shared.get());
+      body(*shared);
+    });
+  };
+  for (const auto& serving : state->queues) {
+    for (int i = 0; i < serving->lane.concurrency(); ++i) start_executor(*serving);
+  }
+  state->replace_executor = [this](worker::Serving& serving) { start_executor(serving); };
+  if (state->announcer.wanted()) announcer = thread([](State& shared) { shared.announcer.run(*shared.log); });
+  completer = thread([](State& shared) { worker::Completer(shared).run(); });
+  deadlines = thread([](State& shared) { worker::Deadlines(shared).run(); });
+  heart = thread([](State& shared) { worker::Heart(shared).run(); });
+  if (state->options.listen) listener = thread([](State& shared) { worker::listen(shared); });
+  // Last: from here on tasks come.
+  claimer = thread([open = std::move(link)](State& shared) mutable { worker::Claimer(shared, std::move(open)).run(); });
+}
+
+void Worker::Impl::check_not_started(const char* what) const {
+  if (started || over) throw StateError(fmt::format("{} before the worker starts", what));
 }
 
 void Worker::Impl::release_unstarted() {
@@ -183,9 +214,13 @@ void Worker::Impl::say_goodbye() {
 bool Worker::Impl::stop() {
   const std::lock_guard lock(lifecycle);
   if (!started) return true;
+  state->log->info("worker {} stops: no more claims", state->options.name);
+  return end();
+}
+
+bool Worker::Impl::end() {
   started = false;
   over = true;
-  state->log->info("worker {} stops: no more claims", state->options.name);
   state->claiming = false;
   state->orders_changed = true;
   state->heart_bell.ring();
@@ -212,6 +247,8 @@ bool Worker::Impl::stop() {
   state->outbox.close();
   if (completer.joinable()) completer.join();
   state->beating = false;
+  state->deadline_bell.ring();
+  if (deadlines.joinable()) deadlines.join();
   state->heart_bell.ring();
   if (heart.joinable()) heart.join();
   state->listening = false;
@@ -252,20 +289,20 @@ void Worker::handle_raw(std::string kind, RawHandler handler, KindOptions option
 void Worker::add(std::string kind, RawHandler handler, KindOptions options, bool declared) {
   if (!handler) throw InvalidArgument("handler", "is empty");
   const std::lock_guard lock(impl_->lifecycle);
-  if (impl_->started) throw StateError("handlers are added before the worker starts");
+  impl_->check_not_started("handlers are added");
   worker::add_kind(*impl_->state, std::move(kind), std::move(handler), std::move(options), declared);
 }
 
 void Worker::on(Event event, Listener listener) {
   const std::lock_guard lock(impl_->lifecycle);
-  if (impl_->started) throw StateError("listeners are added before the worker starts");
+  impl_->check_not_started("listeners are added");
   if (!listener) throw InvalidArgument("listener", "is empty");
   impl_->state->announcer.listen(event, std::move(listener));
 }
 
 void Worker::schedule(std::string name, std::string rule, std::string kind, std::string args, ScheduleOptions options) {
   const std::lock_guard lock(impl_->lifecycle);
-  if (impl_->started) throw StateError("schedules are declared before the worker starts");
+  impl_->check_not_started("schedules are declared");
   options.task.schema = impl_->state->options.schema;
   for (const worker::Declared& other : impl_->state->schedules) {
     if (other.name == name) throw InvalidArgument("name", fmt::format("\"{}\" is declared already", name));
@@ -301,11 +338,21 @@ void Worker::run() {
 void Worker::start() { impl_->start(); }
 
 bool Worker::stop() {
+  if (worker::Inside::of(impl_->state.get()))
+    throw StateError("stop() was called on one of the worker's own threads, which it waits for; call request_stop() there");
   ::eventfd_write(impl_->stop_fd, 1);
   return impl_->stop();
 }
 
-std::vector<PreflightKind> Worker::preflight() const { return worker::preflight(*impl_->state); }
+void Worker::request_stop() noexcept {
+  impl_->state->stop_wished = true;
+  ::eventfd_write(impl_->stop_fd, 1);
+}
+
+std::vector<PreflightKind> Worker::preflight() const {
+  const std::lock_guard lock(impl_->lifecycle);
+  return worker::preflight(*impl_->state);
+}
 
 void Worker::pause() {
   impl_->state->paused_here = true;

@@ -63,3 +63,15 @@ TEST_CASE("a lease is done when its last task is settled") {
   CHECK(ledger.named() == "{}");
   CHECK(ledger.lose({{5}}).empty());
 }
+
+TEST_CASE("a lease that was lost is not this worker's to drop") {
+  Ledger ledger;
+  const auto batch = std::make_shared<Batch>();
+  batch->lease = {6};
+  ledger.add(batch, 1);
+  CHECK(ledger.lose({{6}}).size() == 1);
+  CHECK(batch->lost);
+  ledger.settled({6});
+  CHECK(ledger.named() == "{}");
+  CHECK(ledger.take_done().empty());
+}

@@ -2,6 +2,8 @@
 #include "worker/house.hpp"
 #include "worker/paper.hpp"
 
+#include <spdlog/details/null_mutex.h>
+
 #include <future>
 
 using namespace millrace;
@@ -47,6 +49,19 @@ class Diary {
   std::vector<TaskEvent> events_;
 };
 
+// Called with each line that is logged, on the thread that logs it.
+class Hook final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  explicit Hook(std::function<void(std::string_view)> on_line) : on_line_(std::move(on_line)) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override { on_line_({message.payload.data(), message.payload.size()}); }
+  void flush_() override {}
+
+ private:
+  std::function<void(std::string_view)> on_line_;
+};
+
 }  // namespace
 
 TEST_CASE("a run that completes is told as started and completed, with what was said at enqueue") {
@@ -83,6 +98,29 @@ TEST_CASE("a run that completes is told as started and completed, with what was 
   CHECK(diary.of(id)[1].duration.has_value());
   CHECK(worker.stop());
   CHECK(worker.counts().events_dropped == 0);
+}
+
+TEST_CASE("how a run ended is told before the next one of its task begins") {
+  House house;
+  Diary diary;
+  std::atomic<int> runs{0};
+  auto options = house.options();
+  options.poll_interval = 10ms;
+  // The failure is on record when it is logged. Who records it is held up there until the task runs again.
+  options.logger = std::make_shared<spdlog::logger>("test", std::make_shared<Hook>([&](std::string_view line) {
+                                                      if (line.find("will be retried") == std::string_view::npos) return;
+                                                      CHECK(eventually([&] { return runs == 2; }));
+                                                    }));
+  Worker worker(options);
+  diary.listen(worker);
+  worker.handle_raw("moody", [&](Context&) -> Outcome<std::string> {
+    ++runs;
+    return retry_in(0ms);
+  });
+  worker.start();
+  const auto id = house.client.enqueue("moody", "{}", {.max_attempts = 2}).id;
+  CHECK(diary.tells(id, "started failed retrying started failed dead"));
+  CHECK(worker.stop());
 }
 
 TEST_CASE("a failed attempt is told as failed and retrying, and the last one as failed and dead") {

@@ -1,5 +1,6 @@
 // Settlements that the database refuses: some until it has recovered, some whenever they are sent.
 #include "worker/house.hpp"
+#include "worker/paper.hpp"
 
 #include <fmt/format.h>
 
@@ -28,23 +29,6 @@ void refuse(House& house, const std::string& ways, const std::string& code) {
 
 void allow(House& house) { house.schema.connection().run(fmt::format("UPDATE {}.refusals SET active = false", house.schema.quoted())); }
 
-// Tells when something was logged that has this in it.
-class Ear : public spdlog::sinks::base_sink<std::mutex> {
- public:
-  explicit Ear(std::string what) : what_(std::move(what)) {}
-  [[nodiscard]] bool heard() const { return heard_; }
-
- protected:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    if (std::string_view(message.payload.data(), message.payload.size()).find(what_) != std::string_view::npos) heard_ = true;
-  }
-  void flush_() override {}
-
- private:
-  std::string what_;
-  std::atomic<bool> heard_{false};
-};
-
 }  // namespace
 
 TEST_CASE("while the database is read-only, full or interrupted, what was done waits to be recorded, and is not done again") {
@@ -53,14 +37,14 @@ TEST_CASE("while the database is read-only, full or interrupted, what was done w
     House house;
     refuse(house, "completed", code);
     std::atomic<int> runs{0};
-    const auto ear = std::make_shared<Ear>("refused by the test");
+    Paper paper;
     auto options = house.options();
-    options.logger = std::make_shared<spdlog::logger>("test", ear);
+    options.logger = paper.logger();
     Worker worker(options);
     worker.handle_raw("work", [&](Context&) -> Outcome<std::string> { return std::to_string(++runs); });
     worker.start();
     const auto ids = house.client.enqueue_many("work", std::vector<std::string>(3, "{}"));
-    REQUIRE(eventually([&] { return ear->heard(); }));
+    REQUIRE(paper.says("refused by the test"));
     CHECK(house.status(ids[0]) == Status::running);
     allow(house);
     for (const TaskId id : ids) {
@@ -116,5 +100,32 @@ TEST_CASE("stop() comes back although nothing can be recorded, and what was not 
   other.start();
   CHECK(house.reaches(id, Status::completed));
   other.stop();
+  house.consistent();
+}
+
+TEST_CASE("a result that the server chokes on keeps no other end from being recorded") {
+  House house;
+  auto& link = house.schema.connection();
+  const std::string& schema = house.schema.quoted();
+  // Too large to be put together, or the end of the session that tries.
+  std::string how;
+  SUBCASE("an internal error") { how = "RAISE EXCEPTION USING ERRCODE = 'XX000', MESSAGE = 'invalid memory alloc request size';"; }
+  SUBCASE("a lost connection") { how = "PERFORM pg_terminate_backend(pg_backend_pid());"; }
+  link.run(fmt::format("CREATE FUNCTION {}.choke() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {} RETURN NEW; END $$", schema, how));
+  link.run(fmt::format(
+      "CREATE TRIGGER choke BEFORE UPDATE ON {0}.tasks FOR EACH ROW WHEN (NEW.result = '\"poison\"') EXECUTE FUNCTION {0}.choke()",
+      schema));
+  std::latch together(4);
+  Worker worker(house.options());
+  worker.handle_raw("work", [&](Context& context) -> Outcome<std::string> {
+    if (context.attempt() == 1) together.arrive_and_wait();
+    return std::string(context.args().find("poison") == std::string_view::npos ? "1" : "\"poison\"");
+  });
+  const auto ids = house.client.enqueue_many("work", std::vector<std::string>{"{}", R"({"poison": 1})", "{}", "{}"}, {.max_attempts = 1});
+  worker.start();
+  for (const std::size_t good : {0U, 2U, 3U}) CHECK(house.reaches(ids[good], Status::completed));
+  CHECK(house.reaches(ids[1], Status::failed));
+  CHECK(house.client.get(ids[1])->errors.back().message == "the database refused the result");
+  CHECK(worker.stop());
   house.consistent();
 }

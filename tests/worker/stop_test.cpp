@@ -120,3 +120,27 @@ TEST_CASE("a timeout that is longer than a statement's can be leaves its transac
   CHECK(house.client.wait(id, 30s)->status == Status::completed);
   CHECK(worker.stop());
 }
+
+TEST_CASE("a deadline is kept while the heart waits for the database") {
+  House house;
+  Worker worker(house.options());
+  worker.handle_raw("long", [](Context& context) -> Outcome<std::string> {
+    await_stop(context.stop_token());
+    throw std::runtime_error("obeyed");
+  });
+  worker.start();
+  Session person(house.schema);
+  person.script("BEGIN");
+  person.run("SELECT FROM workers FOR UPDATE");
+  REQUIRE(eventually([&] {
+    return house.schema.number(fmt::format("SELECT count(*) FROM pg_stat_activity WHERE {} = ANY (pg_blocking_pids(pid))"
+                                           " AND application_name = 'millrace worker heart'",
+                                           person.pid())) == 1;
+  }));
+  const auto id = house.client.enqueue("long", "{}", {.max_attempts = 1, .timeout = 100ms}).id;
+  CHECK(house.reaches(id, Status::failed));
+  CHECK(last_error(house, id).starts_with("timed out after 100 ms"));
+  person.script("COMMIT");
+  CHECK(worker.stop());
+  house.consistent();
+}
