@@ -87,7 +87,8 @@ CREATE TABLE expiries (
   task       bigint      NOT NULL,
   PRIMARY KEY (expires_at, task)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
-COMMENT ON TABLE expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
+COMMENT ON TABLE expiries IS
+  'Private. One row for each task that has an expires_at, until that time, or a little longer if somebody held the task then: tasks itself has no index on it.';
 
 CREATE FUNCTION kind_hash(kind text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

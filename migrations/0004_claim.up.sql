@@ -24,7 +24,8 @@ COMMENT ON FUNCTION expire_claimed(bigint[]) IS
   'Private: cancels those of these tasks whose time to start is over, their tickets being gone. Locks their rows.';
 
 CREATE FUNCTION expire_tasks(most integer DEFAULT 1000, OUT expired integer, OUT more boolean)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -32,7 +33,6 @@ DECLARE
   places tid[];
   ids    bigint[];
   tids   tid[];
-  swept  integer;
 BEGIN
   expired := 0;
   more := false;
@@ -42,12 +42,16 @@ BEGIN
   IF due IS NULL THEN
     RETURN;
   END IF;
-  -- What a claim, or a person, has in its hands is left to it.
+  -- What a claim, or a person, has in its hands is left to it. Each look-up of a ticket has all columns of its index: as one
+  -- condition for both buckets, or as a join that may be turned round, it would walk through the queue's whole range.
   SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
-    SELECT t.id, k.ctid AS tid
-    FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
+    SELECT t.id, k.tid
+    FROM tasks t CROSS JOIN LATERAL (VALUES (t.priority / 25), (-1)) AS b (bucket)
+    CROSS JOIN LATERAL (
+      SELECT o.ctid AS tid FROM tickets o
+      WHERE o.queue = t.queue AND o.bucket = b.bucket AND o.run_at = t.run_at AND o.id = t.id FOR UPDATE SKIP LOCKED) k
     WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
-    FOR UPDATE OF k, t SKIP LOCKED) d;
+    FOR UPDATE OF t SKIP LOCKED) d;
   IF ids IS NOT NULL THEN
     DELETE FROM tickets k WHERE k.ctid = ANY (tids);
     PERFORM expire_claimed(ids);
@@ -56,12 +60,18 @@ BEGIN
   -- A task that began and was given back has no row any more: its claim looks at the time.
   DELETE FROM expiries e WHERE e.ctid = ANY (places)
     AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock());
-  GET DIAGNOSTICS swept = ROW_COUNT;
-  more := swept > 0 AND cardinality(due) = most;
+  -- A slice that is full has others behind it. What is left of it, because somebody has it in hand, would come first in each
+  -- slice from now on and keep them from their turn, so it is looked at again after a minute.
+  more := cardinality(due) = most;
+  IF more THEN
+    WITH left_over AS (DELETE FROM expiries e WHERE e.ctid = ANY (places) RETURNING e.task)
+    INSERT INTO expiries (expires_at, task) SELECT clock() + interval '1 minute', l.task FROM left_over l ON CONFLICT DO NOTHING;
+  END IF;
 END $$;
 COMMENT ON FUNCTION expire_tasks(integer) IS
 $c$Private, for workers, in turn: looks at up to so many tasks whose time to start is over and cancels those that have not; tells how many, and
-whether to go on. Any number may run at once. Locks their tickets, rows and rows of expiries (SKIP LOCKED).$c$;
+whether to go on. What somebody holds is stepped over, and put off by a minute if others wait behind it. Any number may run at once. Locks their
+tickets, rows and rows of expiries (SKIP LOCKED).$c$;
 
 CREATE FUNCTION claim(
   worker     uuid,

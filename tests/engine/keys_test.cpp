@@ -327,14 +327,49 @@ TEST_CASE("the sweep goes on slice by slice until nothing is left, of those that
   CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
   CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'cancelled' AND reason = 'expired'") == 250);
   consistent(schema);
-  // A slice of which everything is held by somebody is not a reason to go on at once.
-  link.run("SELECT enqueue('k', expires_at => '1999-01-01') FROM generate_series(1, 2)");
+}
+
+TEST_CASE("what the sweep cannot take does not keep it from what is behind, and is looked at again after a minute") {
+  Schema schema;
+  auto& link = schema.connection();
+  link.run("SELECT enqueue('k', expires_at => '1999-01-01') FROM generate_series(1, 5)");
   Session person(schema);
   person.script("BEGIN");
-  person.run("SELECT FROM tasks WHERE status = 'pending' FOR UPDATE");
-  CHECK(schema.value("SELECT expire_tasks(2)") == "(0,f)");
+  person.run("SELECT FROM tasks WHERE id <= 3 FOR UPDATE");
+  int slices = 0;
+  std::int64_t expired = 0;
+  for (bool more = true; more; ++slices) {
+    const auto rows = link.run("SELECT expired, more FROM expire_tasks(2)");
+    expired += rows.integer(0, 0);
+    more = rows.boolean(0, 1);
+  }
+  CHECK(slices == 3);
+  CHECK(expired == 2);
   person.script("COMMIT");
-  CHECK(schema.value("SELECT expire_tasks(2)") == "(2,t)");
+  set_clock(schema, "1 minute");
+  for (bool more = true; more;) {
+    const auto rows = link.run("SELECT expired, more FROM expire_tasks(2)");
+    expired += rows.integer(0, 0);
+    more = rows.boolean(0, 1);
+  }
+  CHECK(expired == 5);
+  CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
+  consistent(schema);
+}
+
+TEST_CASE("the sweep finds its tickets by their index, whatever else waits for the same moment") {
+  Schema schema;
+  auto& link = schema.connection();
+  link.run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{20000}'), expires_at => '1999-01-01')");
+  const auto so_far = [&] { return schema.number("SELECT pg_stat_get_xact_blocks_fetched('tickets_claim'::regclass)"); };
+  const auto pages = schema.number("SELECT pg_relation_size('tickets_claim') / current_setting('block_size')::integer");
+  link.script("BEGIN");
+  const auto before = so_far();
+  CHECK(schema.number("SELECT expired FROM expire_tasks(100)") == 100);
+  CHECK(so_far() - before < 100 * 12);
+  CHECK(100 * pages > 2 * 100 * 12);
+  link.script("COMMIT");
+  consistent(schema);
 }
 
 TEST_CASE("what a person holds is left by the sweep, which waits for nobody") {
