@@ -118,7 +118,15 @@ BEGIN
   END IF;
   -- 1. Take tickets: highest bucket first, each bucket one bounded range of the index, each range
   --    opened only if those before it did not fill the batch.
-  IF suspect THEN
+  IF suspect AND careful THEN
+    -- As below: a suspect whose row is held stays in its place, and the next one is taken.
+    WITH pick AS MATERIALIZED (
+      SELECT k.ctid, k.id, t.ctid AS tid FROM tickets k JOIN tasks t ON t.id = k.id
+      WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock() AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
+      ORDER BY k.run_at, k.id LIMIT 1 FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+    SELECT array_agg(p.id), array_agg(p.tid) INTO ids, tids FROM pick p;
+  ELSIF suspect THEN
     WITH pick AS MATERIALIZED (
       SELECT k.ctid, k.id, k.tid FROM tickets k
       WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock() AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
