@@ -300,7 +300,8 @@ BEGIN
         timeout, wake, expires_at, correlation, tenant, tags, metadata, traceparent);
       EXIT WHEN answer.replaced;
       SELECT h.task, h.status INTO holder, answer.status FROM holder_of(kind, scope, identity) h;
-      EXIT WHEN answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled');
+      -- It cannot be replaced: it has started, or is gone (null) and its key holds for a time.
+      EXIT WHEN holder IS NOT NULL AND (answer.status IS NULL OR answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled'));
       IF holder IS NULL THEN
         -- What is new needs a run of its own.
         UPDATE task_keys k SET task = made, until = coalesce(clock() + unique_for, '-infinity')

@@ -385,6 +385,17 @@ TEST_CASE("what a person holds is left by the sweep, which waits for nobody") {
   consistent(schema);
 }
 
+TEST_CASE("a key that holds for a time leads to its task also when that was deleted, with replace too") {
+  Schema schema;
+  const std::string call = "'k', unique_key => 'x', unique_for => '1 hour', replace => true";
+  CHECK(once(schema, call) == "1 pending t f");
+  schema.connection().run("SELECT delete_task(1)");
+  CHECK(once(schema, call) == "1 f f");
+  set_clock(schema, "2 hours");
+  CHECK(created(schema, call));
+  consistent(schema);
+}
+
 TEST_CASE("a unique key is not held by a task that can no longer start") {
   Schema schema;
   const auto old = id_of(schema, "'k', unique_key => 'x', expires_at => now() - interval '1 s'");
