@@ -7,6 +7,7 @@ DROP FUNCTION forget_kind(text);
 DROP FUNCTION register_kinds(jsonb);
 DROP FUNCTION deregister_worker(uuid);
 DROP FUNCTION rescue(integer);
+DROP FUNCTION forget_wish(uuid);
 DROP FUNCTION heartbeat(uuid, bigint[]);
 DROP FUNCTION cancellations(uuid);
 DROP FUNCTION worker_channel(uuid);
