@@ -12,6 +12,7 @@ SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 CREATE FUNCTION unsettled(worker uuid, ids bigint[], leases bigint[])
 RETURNS TABLE (id bigint, verdict text)
 LANGUAGE sql STABLE SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
   -- Same lease, same worker and no longer running: this settlement, or an equal one before it, took place.
   SELECT u.id, CASE WHEN t.status = 'running' AND t.lease = u.lease AND t.worker = unsettled.worker THEN 'held' ELSE 'lost' END
@@ -115,7 +116,7 @@ $c$For the worker that holds the leases: records tasks as completed, with result
 Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
 
 CREATE FUNCTION assert_lease(task bigint, lease bigint) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
   PERFORM FROM tasks t WHERE t.id = assert_lease.task AND t.lease = assert_lease.lease AND t.status = 'running' FOR UPDATE;
@@ -130,7 +131,7 @@ until the transaction ends. Not earlier, because rescue steps over the row meanw
 Errors: MR001 the lease was lost.$c$;
 
 CREATE FUNCTION complete_task(task bigint, lease bigint, result jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
   -- Not repeatable like complete(): if it was recorded before, then what else this transaction wrote is there already.

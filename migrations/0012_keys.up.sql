@@ -21,7 +21,7 @@ CREATE TYPE enqueued AS (id bigint, status status, created boolean, replaced boo
 COMMENT ON TYPE enqueued IS 'The answer of enqueue_once(): a task, its status (null if its row is gone), whether this call made it, or replaced what it was to do.';
 
 CREATE FUNCTION key_holds(held task_keys) RETURNS boolean
-LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
   SELECT CASE held.scope
     WHEN 'debounce' THEN EXISTS (
@@ -35,7 +35,7 @@ COMMENT ON FUNCTION key_holds(task_keys) IS
   'Private: whether a key leads to a task that counts. After waiting for the key''s row, ask in a statement of its own: only that sees the task as it is then. Locks nothing.';
 
 CREATE FUNCTION expire_task(task bigint) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
   one tasks;
@@ -103,7 +103,7 @@ $c$Private: makes a key lead to this task, unless it holds already; returns the 
 locked in any case. Waits for a transaction that has inserted or locked it. Locks the key's row if it writes it. Errors: 40001 above READ COMMITTED.$c$;
 
 CREATE FUNCTION retake_key(task tasks) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
   holder bigint;
@@ -190,7 +190,7 @@ COMMENT ON FUNCTION identity_of(text, text[], jsonb) IS
 CREATE FUNCTION replace_task(
   task bigint, args jsonb, queue text, priority integer, due timestamptz, longest interval, max_attempts integer, backoff jsonb, timeout interval,
   wake boolean, expires_at timestamptz, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
   old   tasks;
@@ -260,7 +260,7 @@ CREATE FUNCTION enqueue_once(
   tags         text[]      DEFAULT NULL,
   metadata     jsonb       DEFAULT NULL,
   traceparent  text        DEFAULT NULL) RETURNS enqueued
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
