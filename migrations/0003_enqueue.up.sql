@@ -37,11 +37,11 @@ BEGIN
     END IF;
     num := field.value::numeric;
     IF field.key IN ('base', 'cap') AND NOT num BETWEEN 0 AND 31536000 THEN
-      PERFORM refuse('backoff.' || field.key, format('is %s; allowed are 0 to 31536000 seconds', field.value));
+      PERFORM refuse('backoff.' || field.key, format('is %s; allowed are 0 to 31536000 seconds', left(field.value::text, 64)));
     ELSIF field.key = 'multiplier' AND NOT num BETWEEN 1 AND 100 THEN
-      PERFORM refuse('backoff.multiplier', format('is %s; allowed is 1 to 100', field.value));
-    ELSIF field.key = 'jitter' AND NOT num BETWEEN 0 AND 0.5 THEN
-      PERFORM refuse('backoff.jitter', format('is %s; allowed is 0 to 0.5', field.value));
+      PERFORM refuse('backoff.multiplier', format('is %s; allowed is 1 to 100', left(field.value::text, 64)));
+    ELSIF field.key = 'jitter' AND num <> 0 AND NOT num BETWEEN 1e-6 AND 0.5 THEN
+      PERFORM refuse('backoff.jitter', format('is %s; allowed are 0, and 0.000001 to 0.5', left(field.value::text, 64)));
     END IF;
   END LOOP;
 EXCEPTION WHEN numeric_value_out_of_range THEN

@@ -58,6 +58,7 @@ AS $$
 DECLARE
   lease leases;
   moved integer;
+  dead  bigint[];
 BEGIN
   SELECT * INTO lease FROM leases l WHERE l.id = lease_id;
   IF NOT FOUND THEN
@@ -69,7 +70,7 @@ BEGIN
     SELECT t.id,
            CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
                 WHEN began AND alone AND t.attempt >= t.max_attempts THEN 'failed'
-                WHEN began OR t.attempt > 1 THEN 'retrying'
+                WHEN began OR t.attempt > 1 OR died_last(t.errors) THEN 'retrying'
                 ELSE 'pending' END::status AS next
     FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running'
     ORDER BY t.id FOR UPDATE SKIP LOCKED),
@@ -88,14 +89,14 @@ BEGIN
                                         'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
                       ELSE t.errors END
     FROM mine m WHERE t.id = ANY (lease.task_ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid),
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid, t.errors),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
-    SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, kind_hash(g.kind), g.run_at, g.id, g.ctid
+    SELECT g.queue, CASE WHEN died_last(g.errors) THEN -1 ELSE g.priority / 25 END, kind_hash(g.kind), g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
-  SELECT count(*) INTO moved FROM given;
-  IF EXISTS (SELECT FROM dead_queues d) THEN
-    PERFORM forward_dead(lease.task_ids);
+  SELECT count(*), array_agg(g.id) FILTER (WHERE g.status = 'failed') INTO moved, dead FROM given g;
+  IF dead IS NOT NULL AND EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(dead);
   END IF;
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(lease.task_ids);
@@ -106,7 +107,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION give_back(bigint, boolean, boolean) IS
 $c$Private: makes the running tasks of a lease claimable again and drops the lease once none runs. began: the tasks may have begun, so the
-attempt counts and they go to the lane of suspects; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
+attempt counts and they go to the lane of suspects, where those that came from there return in any case; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
 moved. Locks those tasks (held ones are stepped over), then the lease.$c$;
 
 CREATE FUNCTION worker_channel(worker uuid) RETURNS text

@@ -21,11 +21,9 @@ AS $$
 DECLARE
   targets text[];
 BEGIN
-  -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
   WITH due AS MATERIALIZED (
     SELECT t.*, dead_target(t) AS target FROM tasks t
-    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
-      AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
+    WHERE t.id = ANY (ids) AND t.status = 'failed'
     ORDER BY t.id),
   made AS (
     INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
@@ -41,7 +39,7 @@ BEGIN
   PERFORM wake(q.target) FROM unnest(targets) AS q (target);
 END $$;
 COMMENT ON FUNCTION forward_dead(bigint[]) IS
-  'Private: forwards those of these tasks that became dead letters in this transaction, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+  'Private: forwards these tasks, each of which the caller has just made a dead letter, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
 
 CREATE FUNCTION set_dead_queue(queue text, target text) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'

@@ -41,6 +41,9 @@ TEST_CASE("enqueue in SQL refuses what is out of range by name") {
       {"enqueue('k', backoff => '{\"type\": \"fixed\"}')", "backoff.base is missing"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": -1}')", "backoff.base is -1"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1, \"wait\": 2}')", "backoff.wait is unknown"},
+      {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1, \"jitter\": 0.6}')",
+       "backoff.jitter is 0.6; allowed are 0, and 0.000001 to 0.5"},
+      {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1, \"jitter\": 5e-324}')", "backoff.jitter is 0.0000"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1e400}')", "backoff holds a number that is out of range"},
       {"enqueue_many('k', ARRAY['{}', '[]']::jsonb[])", "args must be a JSON object"},
   };
@@ -150,6 +153,20 @@ TEST_CASE("retry policies: their delays, with jitter, and no overflow") {
   CHECK(within("'{\"type\": \"linear\", \"base\": 10, \"cap\": 35, \"jitter\": 0}'", 9, 35, 35));
   CHECK(within("'{\"type\": \"fixed\", \"base\": 2, \"jitter\": 0.5}'", 7, 1, 3));
   CHECK(within("'{\"type\": \"exponential\", \"base\": 31536000, \"cap\": 31536000, \"multiplier\": 100}'", 1000, 26805600, 36266400));
+  CHECK(within("'{\"type\": \"exponential\", \"base\": 1e-8, \"multiplier\": 100, \"jitter\": 0}'", 4, 0.01, 0.01));
+  // Whatever is accepted has a delay, for any attempt: a failure that cannot be recorded would be tried for ever.
+  for (const char* policy :
+       {R"({"type": "fixed", "base": 5e-324, "jitter": 0.5})", R"({"type": "fixed", "base": 1, "cap": 5e-324, "jitter": 0.5})",
+        R"({"type": "linear", "base": 31536000, "cap": 31536000, "jitter": 1e-6})", R"({"type": "linear", "base": 1e-300})",
+        R"({"type": "exponential", "base": 1e-300, "multiplier": 100, "jitter": 0.5})",
+        R"({"type": "exponential", "base": 31536000, "cap": 31536000, "multiplier": 100, "jitter": 0.5})"}) {
+    CAPTURE(policy);
+    schema.connection().run(fmt::format("SELECT backoff_check('{}')", policy));
+    CHECK(schema.number(
+              fmt::format("SELECT count(*) FROM generate_series(1, 200) g, unnest('{{-2147483648,0,1,2,1000,2147483647}}'::integer[]) a"
+                          " WHERE retry_delay('{}', a) BETWEEN interval '0' AND interval '600 days'",
+                          policy)) == 1200);
+  }
 }
 
 TEST_CASE("error history keeps the latest ten, cut to 4096 characters") {
