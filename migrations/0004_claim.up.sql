@@ -11,9 +11,10 @@ AS $$
 DECLARE
   expired bigint[];
 BEGIN
+  -- One that is to be retried has begun, also if its attempt does not count: the last one of a task that died beside others.
   WITH ended AS (
     UPDATE tasks t SET status = 'cancelled', reason = 'expired', finished_at = clock()
-    WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock()
+    WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock()
     RETURNING t.id)
   SELECT array_agg(e.id) INTO expired FROM ended e;
   IF expired IS NOT NULL THEN
@@ -50,7 +51,7 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT o.ctid AS tid FROM tickets o
       WHERE o.queue = t.queue AND o.bucket = b.bucket AND o.run_at = t.run_at AND o.id = t.id FOR UPDATE SKIP LOCKED) k
-    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
+    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled')
     FOR UPDATE OF t SKIP LOCKED) d;
   IF ids IS NOT NULL THEN
     DELETE FROM tickets k WHERE k.ctid = ANY (tids);
@@ -59,7 +60,7 @@ BEGIN
   END IF;
   -- A task that began and was given back has no row any more: its claim looks at the time.
   DELETE FROM expiries e WHERE e.ctid = ANY (places)
-    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock());
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock());
   -- A slice that is full has others behind it. What is left of it, because somebody has it in hand, would come first in each
   -- slice from now on and keep them from their turn, so it is looked at again after a minute.
   more := cardinality(due) = most;
@@ -198,7 +199,7 @@ BEGIN
     SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
     FROM unnest(tids, ids) AS u (tid, id)
     WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status IN ('pending', 'scheduled', 'retrying')
-      AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
+      AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE
     RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
               (extract(epoch FROM t.timeout) * 1000)::bigint,
               CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
@@ -212,7 +213,7 @@ BEGIN
       UPDATE tasks t
       SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
       WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying')
-        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
+        AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE
       RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
                 (extract(epoch FROM t.timeout) * 1000)::bigint,
               CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(

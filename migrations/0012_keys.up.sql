@@ -28,7 +28,7 @@ AS $$
       SELECT FROM tasks t WHERE t.id = held.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND (t.expires_at <= clock()) IS NOT TRUE)
     WHEN 'unique' THEN held.until > clock() OR EXISTS (
       SELECT FROM tasks t WHERE t.id = held.task AND t.status NOT IN ('completed', 'failed', 'cancelled')
-        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE)
+        AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE)
     ELSE held.until > clock() END
 $$;
 COMMENT ON FUNCTION key_holds(task_keys) IS
@@ -42,7 +42,7 @@ DECLARE
 BEGIN
   FOR try IN 1..5 LOOP
     SELECT * INTO one FROM tasks t
-    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock();
     EXIT WHEN NOT FOUND;
     -- No ticket: somebody took it, or put another in its place since this looked.
     CONTINUE WHEN NOT drop_ticket(one) AND try < 5;

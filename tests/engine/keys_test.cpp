@@ -306,6 +306,27 @@ TEST_CASE("a task that has not started by expires_at never starts: at its claim,
   CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
 }
 
+TEST_CASE("a task that began and is to be retried does not expire, also if that attempt does not count") {
+  Schema schema;
+  enroll(schema, first);
+  auto& link = schema.connection();
+  link.run(
+      "SELECT enqueue_once('k', unique_key => 'x', max_attempts => 1, expires_in => '1 hour'), enqueue('k', max_attempts => 1, expires_in "
+      "=> '1 hour')");
+  REQUIRE(tasks_in(link.run(claim_sql(first))) == 2);
+  link.run("UPDATE workers SET seen_at = now() - interval '1 hour'");
+  REQUIRE(schema.number("SELECT rescued FROM rescue()") == 2);
+  set_clock(schema, "2 hours");
+  CHECK(schema.value("SELECT string_agg(status || ' ' || attempt, ', ') FROM tasks") == "retrying 0, retrying 0");
+  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 0);
+  CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
+  CHECK_FALSE(created(schema, "'k', unique_key => 'x'"));
+  enroll(schema, second);
+  for (const bool careful : {false, true}) CHECK(tasks_in(link.run(claim_sql(second, 1, careful, true))) == 1);
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'running'") == 2);
+  consistent(schema);
+}
+
 TEST_CASE("the sweep goes on slice by slice until nothing is left, of those that started long ago too") {
   Schema schema;
   auto& link = schema.connection();
