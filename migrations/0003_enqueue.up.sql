@@ -13,6 +13,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION refuse(text, text) IS 'Private. Raises 22023 with the field''s name. Locks nothing.';
 
+CREATE FUNCTION interval_check(field text, given interval, low interval, high interval, allowed text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  months CONSTANT numeric := extract(year FROM given) * 12 + extract(month FROM given);
+  rest   CONSTANT numeric := extract(epoch FROM given - make_interval(months => months::integer));
+BEGIN
+  -- Intervals compare as if every month had 30 days, so one of mixed sign may seem short and lead into the past, or out of
+  -- all time. It has to be long enough as the months really are, and its days must be few enough to be added by themselves.
+  IF NOT (given BETWEEN low AND high AND abs(extract(day FROM given)) <= 100000
+          AND months * 86400 * CASE WHEN months > 0 THEN 28 ELSE 31 END + rest >= extract(epoch FROM low)) THEN
+    PERFORM refuse(field, format('is %s; allowed is %s', given, allowed));
+  END IF;
+END $$;
+COMMENT ON FUNCTION interval_check(text, interval, interval, interval, text) IS
+  'Private. Refuses (22023) an interval that is out of range, or that may be so because its parts differ in sign. Null is none, and passes. Locks nothing.';
+
 CREATE FUNCTION backoff_check(backoff jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
 AS $$
@@ -86,14 +103,12 @@ BEGIN
     IF run_at IS NOT NULL THEN
       PERFORM refuse('delay', 'cannot be given together with run_at');
     END IF;
-    IF delay NOT BETWEEN interval '0' AND interval '100 years' THEN
-      PERFORM refuse('delay', format('is %s; allowed is 0 to 100 years', delay));
-    END IF;
+    PERFORM interval_check('delay', delay, '0', '100 years', '0 to 100 years');
   ELSIF run_at IS NOT NULL AND NOT (run_at >= timestamptz '1970-01-01 00:00+00' AND run_at < timestamptz '10000-01-01 00:00+00') THEN
     PERFORM refuse('run_at', format('is %s; allowed are the years 1970 to 9999', run_at));
   END IF;
-  IF timeout IS NOT NULL AND timeout NOT BETWEEN interval '1 millisecond' AND interval '365 days' THEN
-    PERFORM refuse('timeout', format('is %s; allowed is 1 millisecond to 365 days', timeout));
+  IF timeout IS NOT NULL THEN
+    PERFORM interval_check('timeout', timeout, '1 millisecond', '365 days', '1 millisecond to 365 days');
   END IF;
   IF backoff IS NOT NULL THEN
     PERFORM backoff_check(backoff);
@@ -113,9 +128,7 @@ BEGIN
     IF expires_at IS NOT NULL THEN
       PERFORM refuse('expires_in', 'cannot be given together with expires_at');
     END IF;
-    IF expires_in NOT BETWEEN interval '1 millisecond' AND interval '100 years' THEN
-      PERFORM refuse('expires_in', format('is %s; allowed is 1 millisecond to 100 years', expires_in));
-    END IF;
+    PERFORM interval_check('expires_in', expires_in, '1 millisecond', '100 years', '1 millisecond to 100 years');
   ELSIF expires_at IS NOT NULL AND NOT (expires_at >= timestamptz '1970-01-01 00:00+00' AND expires_at < timestamptz '10000-01-01 00:00+00') THEN
     PERFORM refuse('expires_at', format('is %s; allowed are the years 1970 to 9999', expires_at));
   END IF;

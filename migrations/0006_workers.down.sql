@@ -5,6 +5,7 @@ DROP FUNCTION tidy(interval);
 DROP FUNCTION record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]);
 DROP FUNCTION forget_kind(text);
 DROP FUNCTION register_kinds(jsonb);
+DROP FUNCTION declared_number(jsonb, text, bigint, bigint);
 DROP FUNCTION deregister_worker(uuid);
 DROP FUNCTION rescue(integer);
 DROP FUNCTION forget_wish(uuid);

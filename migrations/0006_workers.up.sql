@@ -248,6 +248,23 @@ END $$;
 COMMENT ON FUNCTION deregister_worker(uuid) IS
   'Private, for workers: a clean goodbye after everything was settled or released. A lease left behind is rescued by others. Locks the worker''s row, then what was asked of it. Errors: 55P03: it will be rescued.';
 
+CREATE FUNCTION declared_number(declared jsonb, field text, low bigint, high bigint) RETURNS bigint
+LANGUAGE plpgsql IMMUTABLE SET search_path FROM CURRENT
+AS $$
+DECLARE
+  value CONSTANT jsonb := nullif(declared -> field, 'null');
+BEGIN
+  IF value IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF jsonb_typeof(value) = 'number' AND value::numeric BETWEEN low AND high AND value::numeric % 1 = 0 THEN
+    RETURN value::bigint;
+  END IF;
+  PERFORM refuse(field, format('is %s; allowed is %s to %s', left(value::text, 64), low, high));
+END $$;
+COMMENT ON FUNCTION declared_number(jsonb, text, bigint, bigint) IS
+  'Private: a whole number of what register_kinds() is given; null if it is missing. Locks nothing. Errors: 22023.';
+
 CREATE FUNCTION register_kinds(declared jsonb) RETURNS text[]
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '10s'
 AS $$
@@ -256,10 +273,14 @@ DECLARE
   row     kinds;
   written text[] := '{}';
 BEGIN
+  IF jsonb_typeof(declared) <> 'array' THEN
+    PERFORM refuse('kinds', format('must be a JSON array, not %s', jsonb_typeof(declared)));
+  END IF;
   -- In order of their names, so that workers which start together cannot wait for each other in a circle.
   FOR one IN SELECT d.value FROM jsonb_array_elements(declared) d ORDER BY d.value ->> 'kind' COLLATE "C" LOOP
-    row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', one ->> 'priority', one ->> 'max_attempts', nullif(one -> 'backoff', 'null'),
-            (one ->> 'timeout_ms')::bigint * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
+    row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', declared_number(one, 'priority', 0, 100),
+            declared_number(one, 'max_attempts', 1, 1000), nullif(one -> 'backoff', 'null'),
+            declared_number(one, 'timeout_ms', 1, 31536000000) * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
     PERFORM options_check(row.kind, row.queue, row.priority, NULL, NULL, row.max_attempts, row.backoff, row.timeout);
     -- Most workers declare what is known. An upsert would lock the row also where it changes nothing.
     CONTINUE WHEN EXISTS (

@@ -123,8 +123,6 @@ CREATE FUNCTION keys_check(
   throttle interval, replace boolean, run_at timestamptz, delay interval) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
-DECLARE
-  one record;
 BEGIN
   IF octet_length(key) NOT BETWEEN 1 AND 256 THEN
     PERFORM refuse('key', format('has %s bytes; allowed are 1 to 256', octet_length(key)));
@@ -146,14 +144,10 @@ BEGIN
       PERFORM refuse('unique_by', 'holds a field that is null, or has not 1 to 128 bytes');
     END IF;
   END IF;
-  FOR one IN
-    SELECT * FROM (VALUES ('key_for', key_for, interval '3650 days'), ('unique_for', unique_for, interval '3650 days'), ('debounce', debounce, interval '30 days'),
-                          ('debounce_max', debounce_max, interval '365 days'), ('throttle', throttle, interval '3650 days')) AS v (name, given, most)
-  LOOP
-    IF one.given NOT BETWEEN interval '1 millisecond' AND one.most THEN
-      PERFORM refuse(one.name, format('is %s; allowed is 1 millisecond to %s', one.given, one.most));
-    END IF;
-  END LOOP;
+  PERFORM interval_check(v.name, v.given, '1 millisecond', v.days * interval '1 day', format('1 millisecond to %s days', v.days))
+  FROM (VALUES ('key_for', key_for, 3650), ('unique_for', unique_for, 3650), ('debounce', debounce, 30), ('debounce_max', debounce_max, 365),
+               ('throttle', throttle, 3650)) AS v (name, given, days)
+  WHERE v.given IS NOT NULL;
   IF num_nonnulls(unique_for, debounce, throttle) > 1 THEN
     PERFORM refuse(CASE WHEN throttle IS NULL THEN 'debounce' ELSE 'throttle' END, 'cannot be given together with another of unique_for, debounce and throttle');
   END IF;

@@ -293,3 +293,17 @@ TEST_CASE("a dead letter is forwarded once for each death, also while the clock 
   CHECK(schema.number("SELECT count(*) FROM tasks WHERE queue = 'morgue' AND forwarded_from = 1") == 3);
   consistent(schema);
 }
+
+TEST_CASE("dead-letter queues form no circle, also not from a transaction that sees an older state") {
+  Schema schema;
+  Session older(schema);
+  older.script("BEGIN ISOLATION LEVEL REPEATABLE READ");
+  older.run("SELECT count(*) FROM dead_queues");
+  schema.connection().run("SELECT set_dead_queue('a', 'b')");
+  older.start("SELECT set_dead_queue('b', 'a')");
+  CHECK(older.finish() == "25001");
+  older.script("ROLLBACK");
+  older.start("SELECT set_dead_queue('b', 'a')");
+  CHECK(older.finish() == "22023");
+  CHECK(schema.number("SELECT count(*) FROM dead_queues") == 1);
+}

@@ -85,6 +85,8 @@ TEST_CASE("what is out of range is refused by name") {
       {"acquire_lock('a', NULL)", "owner"},
       {"acquire_lock('a', 'a', '999 milliseconds')", "ttl"},
       {"acquire_lock('a', 'a', '24 hours 1 millisecond')", "ttl"},
+      {"acquire_lock('a', 'a', '-5000000 years 1800000000 days 1 s')", "ttl"},
+      {"acquire_lock('a', 'a', '1 month -29 days')", "ttl"},
       {"acquire_lock('a', 'a', NULL)", "ttl"},
       {"extend_lock('', 1)", "name"},
       {"extend_lock('a', 1, '-1 hour')", "ttl"},
