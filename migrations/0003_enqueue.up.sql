@@ -337,7 +337,7 @@ BEGIN
   RETURN task;
 END $$;
 COMMENT ON FUNCTION enqueue(text, jsonb, text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, interval, text, text, text[], jsonb, text) IS
-  'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. What is null is as the kind declares (kinds), or else the default: queue default, priority 50, 5 attempts, exponential backoff, no timeout. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
+  'Adds a task in the caller''s transaction and returns its id. Who calls it needs INSERT on tasks and tickets, and SELECT on kinds, workers, settings and tasks (id, ctid, queue, priority); where the call says something of the last seven, USAGE on the sequence tasks_id_seq; where it expires, INSERT on expiries. Locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. What is null is as the kind declares (kinds), or else the default: queue default, priority 50, 5 attempts, exponential backoff, no timeout. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
 
 CREATE FUNCTION enqueue_many(
   kind         text,
@@ -394,6 +394,6 @@ BEGIN
   RETURN tasks;
 END $$;
 COMMENT ON FUNCTION enqueue_many(text, jsonb[], text, integer, timestamptz, interval, integer, jsonb, interval, boolean, timestamptz, interval, text, text, text[], jsonb, text) IS
-  'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
+  'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue(), and never needs the sequence.';
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (3, 'enqueue', 1);

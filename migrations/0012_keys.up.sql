@@ -326,7 +326,8 @@ $c$Adds a task in the caller's transaction unless its key leads to one already; 
 (24 hours), also after the task ended. unique_key, or unique_by (fields of args; empty: all), says what is the same: one of these while it is live, and for unique_for if
 given; with replace a task not yet started gets these args and options. throttle: the first within this time. debounce: while it has not started, the newest replaces it and it
 runs so long from now, at most debounce_max (ten times as long) after the first. Without unique_key and unique_by these two concern the kind as a whole.
-The others as in enqueue(). Anyone who may write tasks may call it. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.$c$;
+The others as in enqueue(). Who calls it needs what enqueue() needs with USAGE on tasks_id_seq, SELECT on tasks, and SELECT, INSERT and UPDATE on task_keys; for replace, debounce and
+unique tasks that expire also UPDATE on tasks, SELECT and DELETE on tickets, and SELECT on waits. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.$c$;
 
 CREATE FUNCTION tidy_keys(from_block bigint DEFAULT 0, blocks integer DEFAULT 128) RETURNS bigint
 LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off

@@ -182,7 +182,7 @@ END $$;
 COMMENT ON FUNCTION retry_tasks(jsonb, integer, bigint) IS
 $c$Revives a batch of the failed tasks that fit (cancelled ones if the filter says that status), each as retry() does: a new budget of attempts, the error history kept. Anyone who may write
 tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key: it waits for four of them, 250 ms each, and leaves
-the others with a key as held). Errors: 22023, 40P01: repeat.$c$;
+the others with a key as held). Errors: 22023, 55P03 and 40P01: repeat.$c$;
 
 CREATE FUNCTION delete_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
 LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '250ms'
