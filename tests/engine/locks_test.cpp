@@ -24,11 +24,6 @@ Attempt acquire(Link& link, const std::string& name, const std::string& owner) {
   return attempt_of(link.run(acquire_sql(name, owner)));
 }
 
-void set_clock(Schema& schema, const std::string& offset) {
-  schema.connection().run(fmt::format(
-      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT pg_catalog.now() + interval ''{}'''", offset));
-}
-
 // The message with which it is refused as lost; empty if it is not.
 std::string lost(Schema& schema, const std::string& call) {
   try {
