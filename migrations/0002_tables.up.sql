@@ -87,7 +87,8 @@ CREATE TABLE expiries (
   task       bigint      NOT NULL,
   PRIMARY KEY (expires_at, task)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
-COMMENT ON TABLE expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
+COMMENT ON TABLE expiries IS
+  'Private. One row for each task that has an expires_at, until that time, or a little longer if somebody held the task then: tasks itself has no index on it.';
 
 CREATE FUNCTION kind_hash(kind text) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -131,12 +132,10 @@ CREATE TABLE workers (
   poll_interval interval NOT NULL DEFAULT '1 second' CHECK (poll_interval BETWEEN interval '0' AND interval '1 day'),
   started_at timestamptz NOT NULL DEFAULT clock(),
   seen_at    timestamptz NOT NULL DEFAULT clock(),
-  wish       text        NOT NULL DEFAULT 'run' CHECK (wish IN ('run', 'pause', 'stop')),
   state      text        NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'paused', 'stopping')),
   ran_at_death integer
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 COMMENT ON COLUMN workers.kinds IS 'What it has handlers for, former names of kinds included; null: it does not say, and takes all.';
-COMMENT ON COLUMN workers.wish IS 'What somebody asked of it: pause_worker() and the like.';
 COMMENT ON COLUMN workers.state IS 'What it does, as it says itself.';
 COMMENT ON COLUMN workers.ran_at_death IS 'How many tasks it ran when it was found dead. Null: it lives, or nobody has looked.';
 COMMENT ON TABLE workers IS 'One row per live worker process. A worker not seen for its lease_ttl is dead and is rescued.';
@@ -150,6 +149,14 @@ CREATE TABLE worker_sessions (
   PRIMARY KEY (worker, pid, backend_start)
 );
 COMMENT ON TABLE worker_sessions IS 'Private. The database sessions of each worker; a dead worker''s are terminated before its tasks are rescued.';
+
+CREATE TABLE worker_wishes (
+  worker   uuid        PRIMARY KEY,
+  wish     text        NOT NULL CHECK (wish IN ('run', 'pause', 'stop')),
+  asked_at timestamptz NOT NULL DEFAULT clock()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE worker_wishes IS
+  'Private. What somebody asked of a worker: pause_worker() and the like. Rows of their own, so that who asks in a long transaction keeps no worker from its heartbeat.';
 
 CREATE TABLE cancel_requests (
   task         bigint      PRIMARY KEY,

@@ -12,5 +12,6 @@ DROP FUNCTION about_check(timestamptz, interval, text, text, text[], jsonb, text
 DROP FUNCTION options_check(text, text, integer, timestamptz, interval, integer, jsonb, interval);
 DROP FUNCTION priority(text);
 DROP FUNCTION backoff_check(jsonb);
+DROP FUNCTION interval_check(text, interval, interval, interval, text);
 DROP FUNCTION refuse(text, text);
 DELETE FROM migrations WHERE version = 3;

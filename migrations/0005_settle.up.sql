@@ -12,6 +12,7 @@ SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 CREATE FUNCTION unsettled(worker uuid, ids bigint[], leases bigint[])
 RETURNS TABLE (id bigint, verdict text)
 LANGUAGE sql STABLE SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
   -- Same lease, same worker and no longer running: this settlement, or an equal one before it, took place.
   SELECT u.id, CASE WHEN t.status = 'running' AND t.lease = u.lease AND t.worker = unsettled.worker THEN 'held' ELSE 'lost' END
@@ -115,7 +116,7 @@ $c$For the worker that holds the leases: records tasks as completed, with result
 Returns the exceptions (see unsettled). Locks those tasks until commit. Errors: 55P03 a row is held, repeat with careful.$c$;
 
 CREATE FUNCTION assert_lease(task bigint, lease bigint) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
   PERFORM FROM tasks t WHERE t.id = assert_lease.task AND t.lease = assert_lease.lease AND t.status = 'running' FOR UPDATE;
@@ -130,7 +131,7 @@ until the transaction ends. Not earlier, because rescue steps over the row meanw
 Errors: MR001 the lease was lost.$c$;
 
 CREATE FUNCTION complete_task(task bigint, lease bigint, result jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
   -- Not repeatable like complete(): if it was recorded before, then what else this transaction wrote is there already.
@@ -152,16 +153,17 @@ task's end is recorded already.$c$;
 CREATE FUNCTION retry_delay(backoff jsonb, attempt integer) RETURNS interval
 LANGUAGE sql VOLATILE SET search_path FROM CURRENT
 AS $$
-  SELECT make_interval(secs => least(cap, CASE type
-             WHEN 'fixed' THEN base
-             WHEN 'linear' THEN base * attempt
-             ELSE base * multiplier ^ least(attempt - 1, 100) END)
-           * (1 - jitter + 2 * jitter * random()))
-  FROM (SELECT coalesce(backoff->>'type', 'exponential')           AS type,
-               coalesce((backoff->>'base')::float8, 15)            AS base,
-               coalesce((backoff->>'cap')::float8, 3600)           AS cap,
-               coalesce((backoff->>'multiplier')::float8, 2)       AS multiplier,
-               coalesce((backoff->>'jitter')::float8, 0.15)        AS jitter) policy
+  -- Nothing here may overflow, or underflow, for a policy that backoff_check() accepts: it would keep a failure off the
+  -- record. A hundred powers of anything go beyond every cap, and what is shorter than an interval can tell is nothing.
+  SELECT make_interval(secs => CASE WHEN delay < 1e-6 OR jitter < 1e-6 THEN delay ELSE delay * (1 - jitter + 2 * jitter * random()) END)
+  FROM (SELECT least(cap, CASE type WHEN 'fixed' THEN base
+                                    WHEN 'linear' THEN base * greatest(attempt, 1)
+                                    ELSE base * multiplier ^ (least(greatest(attempt, 1), 101) - 1) END) AS delay, jitter
+        FROM (SELECT coalesce(backoff->>'type', 'exponential')           AS type,
+                     coalesce((backoff->>'base')::float8, 15)            AS base,
+                     coalesce((backoff->>'cap')::float8, 3600)           AS cap,
+                     coalesce((backoff->>'multiplier')::float8, 2)       AS multiplier,
+                     coalesce((backoff->>'jitter')::float8, 0.15)        AS jitter) policy) bounded
 $$;
 COMMENT ON FUNCTION retry_delay(jsonb, integer) IS
   'How long to wait after this attempt failed: the policy''s delay, cut to its cap, times 1 ± jitter. null is {"type": "exponential", "base": 15, "cap": 3600, "multiplier": 2, "jitter": 0.15}. Anyone may call it; locks nothing.';
@@ -177,6 +179,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION with_error(jsonb, integer, uuid, text, boolean) IS
   'Private. The error history with one more entry: the latest 10 are kept, messages cut to 4096 characters; a note that only repeats the last entry replaces it.';
+
+CREATE FUNCTION died_last(errors jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT coalesce(starts_with(errors -> -1 ->> 'message', 'the worker died while it ran this task'), false) $$;
+COMMENT ON FUNCTION died_last(jsonb) IS
+  'Private. Whether the last thing that is known of a task is that its worker died with it, as give_back() writes it: then it is a suspect. Inlined where it is used, so it has no search_path of its own. Locks nothing.';
 
 CREATE FUNCTION fail(
   worker   uuid,
@@ -195,15 +203,19 @@ SET jit = off
 SET lock_timeout = '250ms'
 AS $$
 #variable_conflict use_column
+DECLARE
+  settled bigint[];
+  states  status[];
+  times   timestamptz[];
+  dead    bigint[];
 BEGIN
   IF careful THEN
     PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
   ELSE
     PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
   END IF;
-  RETURN QUERY
   WITH mine AS MATERIALIZED (
-    SELECT t.id, u.message, clock() + coalesce(u.delay, retry_delay(t.backoff, t.attempt)) AS next_at,
+    SELECT t.id, u.message, u.delay,
            CASE WHEN u.final THEN 'failed'
                 WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
                 WHEN t.attempt >= t.max_attempts THEN 'failed'
@@ -215,7 +227,7 @@ BEGIN
   failed AS (
     UPDATE tasks t
     SET status = m.next,
-        run_at = CASE WHEN m.next = 'retrying' THEN m.next_at ELSE t.run_at END,
+        run_at = CASE WHEN m.next = 'retrying' THEN clock() + coalesce(m.delay, retry_delay(t.backoff, t.attempt)) ELSE t.run_at END,
         finished_at = CASE WHEN m.next <> 'retrying' THEN clock() END,
         dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
         errors = with_error(t.errors, t.attempt, fail.worker, m.message)
@@ -224,10 +236,13 @@ BEGIN
   ticketed AS (
     INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
     SELECT f.queue, f.priority / 25, kind_hash(f.kind), f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
-  SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
-  IF EXISTS (SELECT FROM dead_queues d) THEN
-    PERFORM forward_dead(ids);
+  SELECT array_agg(f.id), array_agg(f.status), array_agg(f.run_at), array_agg(f.id) FILTER (WHERE f.status = 'failed')
+  INTO settled, states, times, dead FROM failed f;
+  -- Only what this call made a dead letter: a settlement that is repeated changes nothing, and forwards nothing.
+  IF dead IS NOT NULL AND EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(dead);
   END IF;
+  RETURN QUERY SELECT u.id, NULL::text, u.status, u.run_at FROM unnest(settled, states, times) AS u (id, status, run_at);
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;
@@ -299,9 +314,9 @@ BEGIN
     PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
   END IF;
   WITH mine AS MATERIALIZED (
-    SELECT t.id,
+    SELECT t.id, died_last(t.errors) AND (release.delay > interval '0') IS NOT TRUE AS suspect,
            CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
-                WHEN t.attempt > 1 THEN 'retrying'
+                WHEN t.attempt > 1 OR died_last(t.errors) THEN 'retrying'
                 WHEN release.delay > interval '0' THEN 'scheduled'
                 ELSE 'pending' END::status AS next
     FROM unnest(ids, leases) AS u (id, lease)
@@ -315,9 +330,11 @@ BEGIN
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
         errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, release.note, note => true) END
     FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid)
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid, m.suspect)
+  -- A suspect that is given back at once may not have begun, and has to run alone still. One that snoozes has run, and lived.
   INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
-  SELECT r.queue, r.priority / 25, kind_hash(r.kind), r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+  SELECT r.queue, CASE WHEN r.suspect THEN -1 ELSE r.priority / 25 END, kind_hash(r.kind), r.run_at, r.id, r.ctid
+  FROM released r WHERE r.status <> 'cancelled';
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;
@@ -325,7 +342,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION release(uuid, bigint[], bigint[], interval, text, boolean) IS
 $c$For the worker that holds the leases: gives tasks back, to run again after delay, without counting the attempt. A note is
-added to their error history. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
+added to their error history. Without a delay a suspect goes back to the lane of suspects. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
 Errors: 55P03 a row is held, repeat with careful.$c$;
 
 INSERT INTO migrations (version, name, min_compatible) VALUES (5, 'settle', 1);

@@ -21,28 +21,28 @@ CREATE TYPE enqueued AS (id bigint, status status, created boolean, replaced boo
 COMMENT ON TYPE enqueued IS 'The answer of enqueue_once(): a task, its status (null if its row is gone), whether this call made it, or replaced what it was to do.';
 
 CREATE FUNCTION key_holds(held task_keys) RETURNS boolean
-LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off
+LANGUAGE sql STABLE SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
 AS $$
   SELECT CASE held.scope
     WHEN 'debounce' THEN EXISTS (
       SELECT FROM tasks t WHERE t.id = held.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND (t.expires_at <= clock()) IS NOT TRUE)
     WHEN 'unique' THEN held.until > clock() OR EXISTS (
       SELECT FROM tasks t WHERE t.id = held.task AND t.status NOT IN ('completed', 'failed', 'cancelled')
-        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE)
+        AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE)
     ELSE held.until > clock() END
 $$;
 COMMENT ON FUNCTION key_holds(task_keys) IS
   'Private: whether a key leads to a task that counts. After waiting for the key''s row, ask in a statement of its own: only that sees the task as it is then. Locks nothing.';
 
 CREATE FUNCTION expire_task(task bigint) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
   one tasks;
 BEGIN
   FOR try IN 1..5 LOOP
     SELECT * INTO one FROM tasks t
-    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock();
     EXIT WHEN NOT FOUND;
     -- No ticket: somebody took it, or put another in its place since this looked.
     CONTINUE WHEN NOT drop_ticket(one) AND try < 5;
@@ -103,7 +103,7 @@ $c$Private: makes a key lead to this task, unless it holds already; returns the 
 locked in any case. Waits for a transaction that has inserted or locked it. Locks the key's row if it writes it. Errors: 40001 above READ COMMITTED.$c$;
 
 CREATE FUNCTION retake_key(task tasks) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
   holder bigint;
@@ -123,8 +123,6 @@ CREATE FUNCTION keys_check(
   throttle interval, replace boolean, run_at timestamptz, delay interval) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path FROM CURRENT
 AS $$
-DECLARE
-  one record;
 BEGIN
   IF octet_length(key) NOT BETWEEN 1 AND 256 THEN
     PERFORM refuse('key', format('has %s bytes; allowed are 1 to 256', octet_length(key)));
@@ -146,14 +144,10 @@ BEGIN
       PERFORM refuse('unique_by', 'holds a field that is null, or has not 1 to 128 bytes');
     END IF;
   END IF;
-  FOR one IN
-    SELECT * FROM (VALUES ('key_for', key_for, interval '3650 days'), ('unique_for', unique_for, interval '3650 days'), ('debounce', debounce, interval '30 days'),
-                          ('debounce_max', debounce_max, interval '365 days'), ('throttle', throttle, interval '3650 days')) AS v (name, given, most)
-  LOOP
-    IF one.given NOT BETWEEN interval '1 millisecond' AND one.most THEN
-      PERFORM refuse(one.name, format('is %s; allowed is 1 millisecond to %s', one.given, one.most));
-    END IF;
-  END LOOP;
+  PERFORM interval_check(v.name, v.given, '1 millisecond', v.days * interval '1 day', format('1 millisecond to %s days', v.days))
+  FROM (VALUES ('key_for', key_for, 3650), ('unique_for', unique_for, 3650), ('debounce', debounce, 30), ('debounce_max', debounce_max, 365),
+               ('throttle', throttle, 3650)) AS v (name, given, days)
+  WHERE v.given IS NOT NULL;
   IF num_nonnulls(unique_for, debounce, throttle) > 1 THEN
     PERFORM refuse(CASE WHEN throttle IS NULL THEN 'debounce' ELSE 'throttle' END, 'cannot be given together with another of unique_for, debounce and throttle');
   END IF;
@@ -190,7 +184,7 @@ COMMENT ON FUNCTION identity_of(text, text[], jsonb) IS
 CREATE FUNCTION replace_task(
   task bigint, args jsonb, queue text, priority integer, due timestamptz, longest interval, max_attempts integer, backoff jsonb, timeout interval,
   wake boolean, expires_at timestamptz, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
   old   tasks;
@@ -260,7 +254,7 @@ CREATE FUNCTION enqueue_once(
   tags         text[]      DEFAULT NULL,
   metadata     jsonb       DEFAULT NULL,
   traceparent  text        DEFAULT NULL) RETURNS enqueued
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -300,7 +294,8 @@ BEGIN
         timeout, wake, expires_at, correlation, tenant, tags, metadata, traceparent);
       EXIT WHEN answer.replaced;
       SELECT h.task, h.status INTO holder, answer.status FROM holder_of(kind, scope, identity) h;
-      EXIT WHEN answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled');
+      -- It cannot be replaced: it has started, or is gone (null) and its key holds for a time.
+      EXIT WHEN holder IS NOT NULL AND (answer.status IS NULL OR answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled'));
       IF holder IS NULL THEN
         -- What is new needs a run of its own.
         UPDATE task_keys k SET task = made, until = coalesce(clock() + unique_for, '-infinity')
@@ -331,7 +326,8 @@ $c$Adds a task in the caller's transaction unless its key leads to one already; 
 (24 hours), also after the task ended. unique_key, or unique_by (fields of args; empty: all), says what is the same: one of these while it is live, and for unique_for if
 given; with replace a task not yet started gets these args and options. throttle: the first within this time. debounce: while it has not started, the newest replaces it and it
 runs so long from now, at most debounce_max (ten times as long) after the first. Without unique_key and unique_by these two concern the kind as a whole.
-The others as in enqueue(). Anyone who may write tasks may call it. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.$c$;
+The others as in enqueue(). Who calls it needs what enqueue() needs with USAGE on tasks_id_seq, SELECT on tasks, and SELECT, INSERT and UPDATE on task_keys; for replace, debounce and
+unique tasks that expire also UPDATE on tasks, SELECT and DELETE on tickets, and SELECT on waits. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.$c$;
 
 CREATE FUNCTION tidy_keys(from_block bigint DEFAULT 0, blocks integer DEFAULT 128) RETURNS bigint
 LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off

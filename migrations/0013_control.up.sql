@@ -1,7 +1,7 @@
 -- 0013 control: what people ask of workers. docs/workers.md is the essay behind this file.
 --
--- A wish is a column of the worker's row, so it outlives a lost notification: the worker reads it when it is told, when
--- it connects, and with every heartbeat.
+-- A wish is a row, so it outlives a lost notification: the worker reads it when it is told, when it connects, and with every
+-- heartbeat. It is not the worker's row, which the heartbeat writes: who asks may be in a transaction that stays open for long.
 
 SET LOCAL search_path = :"schema", pg_catalog, pg_temp;
 
@@ -32,14 +32,16 @@ AS $$
 DECLARE
   target CONSTANT uuid := worker_named(worker);
 BEGIN
-  UPDATE workers w SET wish = wish_of_worker.wish WHERE w.id = target AND (w.wish <> 'stop' OR wish_of_worker.wish = 'stop');
+  INSERT INTO worker_wishes AS o (worker, wish) VALUES (target, wish_of_worker.wish)
+  ON CONFLICT ON CONSTRAINT worker_wishes_pkey DO UPDATE SET wish = excluded.wish, asked_at = excluded.asked_at
+    WHERE o.wish <> 'stop' OR excluded.wish = 'stop';
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('worker %s was asked to stop', target);
   END IF;
   PERFORM pg_notify(worker_channel(target), '');
   RETURN target;
 END $$;
-COMMENT ON FUNCTION wish_of_worker(text, text) IS 'Private: writes down what is asked of a worker, and tells it. Locks its row. Errors: MR002, MR003, 22023, 55P03.';
+COMMENT ON FUNCTION wish_of_worker(text, text) IS 'Private: writes down what is asked of a worker, and tells it. Locks the row of what is asked. Errors: MR002, MR003, 22023, 55P03.';
 
 CREATE FUNCTION pause_worker(worker text) RETURNS uuid
 LANGUAGE sql SET search_path FROM CURRENT
@@ -48,7 +50,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION pause_worker(text) IS
 $c$Asks a worker (by id, the beginning of it, or name) to claim no more until it is resumed; what has begun goes on, what it holds and has not begun is given back.
-Returns its id. Anyone who may write workers may call it. Locks its row. Errors: MR002, MR003 (it stops), 22023, 55P03.$c$;
+Returns its id. Anyone who may read workers and write worker_wishes may call it. Locks what is asked of this worker against others who ask, and not the worker.
+Errors: MR002, MR003 (it stops), 22023, 55P03.$c$;
 
 CREATE FUNCTION resume_worker(worker text) RETURNS uuid
 LANGUAGE sql SET search_path FROM CURRENT
@@ -65,24 +68,26 @@ $$;
 COMMENT ON FUNCTION stop_worker(text) IS 'Asks a worker to end, as SIGTERM does. It cannot be taken back. Otherwise as pause_worker().';
 
 CREATE FUNCTION attend_wish(worker uuid, state text) RETURNS text
-LANGUAGE plpgsql SET search_path FROM CURRENT
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off SET lock_timeout = '250ms'
 AS $$
 DECLARE
   wish text;
 BEGIN
   UPDATE workers w SET state = attend_wish.state WHERE w.id = attend_wish.worker AND w.state <> attend_wish.state;
-  SELECT w.wish INTO wish FROM workers w WHERE w.id = attend_wish.worker;
+  SELECT o.wish INTO wish FROM worker_wishes o WHERE o.worker = attend_wish.worker;
   RETURN coalesce(wish, 'run');
 END $$;
-COMMENT ON FUNCTION attend_wish(uuid, text) IS 'Private, for workers: says what it does and returns what is asked of it. Locks its row if that changed.';
+COMMENT ON FUNCTION attend_wish(uuid, text) IS 'Private, for workers: says what it does and returns what is asked of it (nothing: run). Locks its row if what it does changed. Errors: 55P03: repeat.';
 
 CREATE VIEW live_workers AS
-  SELECT w.id, w.name, w.host, w.pid, w.version, w.queues, w.kinds, w.state, w.wish,
-         (SELECT count(*) FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id
-          WHERE l.worker = w.id AND t.status = 'running') AS running,
+  SELECT w.id, w.name, w.host, w.pid, w.version, w.queues, w.kinds, w.state, coalesce(o.wish, 'run') AS wish,
+         (SELECT count(*) FROM leases l CROSS JOIN LATERAL unnest(l.task_ids) AS u (id)
+          CROSS JOIN LATERAL (SELECT o.lease, o.status FROM tasks o WHERE o.id = u.id OFFSET 0) t  -- see running_tasks
+          WHERE l.worker = w.id AND t.lease = l.id AND t.status = 'running') AS running,
          coalesce(s.completed, 0)::bigint AS completed, coalesce(s.failed, 0)::bigint AS failed,
          w.started_at, w.seen_at, w.seen_at > clock() - w.lease_ttl AS alive
   FROM workers w
+  LEFT JOIN worker_wishes o ON o.worker = w.id
   LEFT JOIN LATERAL (SELECT sum(k.completed) AS completed, sum(k.retried + k.failed) AS failed FROM task_stats k
                      WHERE k.minute >= date_trunc('minute', w.started_at) AND k.worker = w.id) s ON true;
 COMMENT ON VIEW live_workers IS

@@ -41,7 +41,7 @@ $$;
 COMMENT ON FUNCTION status_moved(status, timestamptz) IS 'Private: the status of a task that waits for its ticket, once it is to run at this time. Locks nothing.';
 
 CREATE FUNCTION forget_tasks(ids bigint[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
 BEGIN
   WITH gone AS (DELETE FROM tasks t WHERE t.id = ANY (ids) RETURNING t.id, t.expires_at)
@@ -59,7 +59,7 @@ $c$Private: deletes tasks that the caller has locked, their tickets being gone, 
 it whatever becomes of its task, and the others are tidied away. Locks those rows.$c$;
 
 CREATE FUNCTION move_task(id bigint, verb text, priority integer, run_at timestamptz) RETURNS status
-LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '2s'
 AS $$
 DECLARE
   old   tasks;
@@ -126,7 +126,7 @@ $$;
 COMMENT ON FUNCTION run_now(bigint) IS 'reschedule() to now.';
 
 CREATE FUNCTION delete_task(id bigint) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '2s'
 AS $$
 DECLARE
   old tasks;
@@ -206,20 +206,19 @@ LANGUAGE plpgsql SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
-  -- Twice, because a ticket is found by all columns of its index or, with two buckets in one condition, by a walk through it.
+  -- Each look-up of a ticket has all columns of its index: as one condition for both buckets, or as a join that may be turned
+  -- round, it would walk through the queue's whole range.
   EXECUTE format($q$
     WITH held AS MATERIALIZED (
-      SELECT t.id, k.ctid AS tid
-      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = t.priority / 25 AND k.run_at = t.run_at AND k.id = t.id
-      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
-      FOR UPDATE OF k, t SKIP LOCKED),
-    suspect AS MATERIALIZED (
-      SELECT t.id, k.ctid AS tid
-      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = -1 AND k.run_at = t.run_at AND k.id = t.id
-      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
-      FOR UPDATE OF k, t SKIP LOCKED),
-    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h UNION ALL SELECT s.tid FROM suspect s)))
-    SELECT ARRAY(SELECT h.id FROM held h UNION SELECT s.id FROM suspect s), ARRAY(SELECT s.id FROM suspect s) $q$, conditions)
+      SELECT t.id, k.tid, b.bucket
+      FROM tasks t CROSS JOIN LATERAL (VALUES (t.priority / 25), (-1)) AS b (bucket)
+      CROSS JOIN LATERAL (
+        SELECT o.ctid AS tid FROM tickets o
+        WHERE o.queue = t.queue AND o.bucket = b.bucket AND o.run_at = t.run_at AND o.id = t.id FOR UPDATE SKIP LOCKED) k
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %s
+      FOR UPDATE OF t SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h)))
+    SELECT ARRAY(SELECT DISTINCT h.id FROM held h), ARRAY(SELECT h.id FROM held h WHERE h.bucket = -1) $q$, conditions)
   INTO ids, suspects USING candidates;
 END $$;
 COMMENT ON FUNCTION take_tickets(bigint[], text) IS

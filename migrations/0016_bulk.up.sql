@@ -34,7 +34,7 @@ $$;
 COMMENT ON FUNCTION without(bigint[], bigint[]) IS 'Private: ids without these. Locks nothing.';
 
 CREATE FUNCTION cancel_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
-LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '250ms'
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '250ms'
 AS $$
 DECLARE
   batch   record;
@@ -71,7 +71,7 @@ $c$Cancels a batch of the tasks that fit, at most so many (1 to 10000) with ids 
 call it. Locks their tickets and rows (SKIP LOCKED), and cancel requests. Errors: 22023, 55P03 and 40P01: repeat.$c$;
 
 CREATE FUNCTION move_tasks(action text, filter jsonb, most integer, after bigint, new_priority integer, new_time timestamptz) RETURNS changes
-LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '250ms'
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '250ms'
 AS $$
 DECLARE
   batch  record;
@@ -126,7 +126,8 @@ $$;
 COMMENT ON FUNCTION run_tasks_now(jsonb, integer, bigint) IS 'reschedule_tasks() to now.';
 
 CREATE FUNCTION retry_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
-LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '250ms'
+LANGUAGE plpgsql SET search_path FROM CURRENT
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off SET lock_timeout = '250ms'
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -181,10 +182,10 @@ END $$;
 COMMENT ON FUNCTION retry_tasks(jsonb, integer, bigint) IS
 $c$Revives a batch of the failed tasks that fit (cancelled ones if the filter says that status), each as retry() does: a new budget of attempts, the error history kept. Anyone who may write
 tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key: it waits for four of them, 250 ms each, and leaves
-the others with a key as held). Errors: 22023, 40P01: repeat.$c$;
+the others with a key as held). Errors: 22023, 55P03 and 40P01: repeat.$c$;
 
 CREATE FUNCTION delete_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS changes
-LANGUAGE plpgsql SET search_path FROM CURRENT SET jit = off SET lock_timeout = '250ms'
+LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET lock_timeout = '250ms'
 AS $$
 DECLARE
   batch  record;

@@ -21,11 +21,9 @@ AS $$
 DECLARE
   targets text[];
 BEGIN
-  -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
   WITH due AS MATERIALIZED (
     SELECT t.*, dead_target(t) AS target FROM tasks t
-    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
-      AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
+    WHERE t.id = ANY (ids) AND t.status = 'failed'
     ORDER BY t.id),
   made AS (
     INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
@@ -41,7 +39,7 @@ BEGIN
   PERFORM wake(q.target) FROM unnest(targets) AS q (target);
 END $$;
 COMMENT ON FUNCTION forward_dead(bigint[]) IS
-  'Private: forwards those of these tasks that became dead letters in this transaction, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+  'Private: forwards these tasks, each of which the caller has just made a dead letter, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
 
 CREATE FUNCTION set_dead_queue(queue text, target text) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'
@@ -61,7 +59,10 @@ BEGIN
   IF octet_length(target) NOT BETWEEN 1 AND 128 THEN
     PERFORM refuse('target', format('has %s bytes; allowed are 1 to 128', octet_length(target)));
   END IF;
-  -- Two at once could close a circle that neither sees.
+  -- Two at once could close a circle that neither sees. With a snapshot that is older than its lock, so could one after the other.
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = 'set_dead_queue must run in READ COMMITTED';
+  END IF;
   LOCK TABLE dead_queues IN SHARE ROW EXCLUSIVE MODE;
   WHILE hop IS NOT NULL LOOP
     IF hop = queue THEN
@@ -78,7 +79,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION set_dead_queue(text, text) IS
 $c$Forwards what becomes a dead letter in a queue from now on: a new task of the same kind, args and options in the target queue, from where it is not forwarded again unless that queue
-has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03.$c$;
+has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03, 25001 (above READ
+COMMITTED, where circles cannot be seen).$c$;
 
 CREATE FUNCTION set_dead_queue_of_kind(kind text, target text) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '2s'

@@ -171,3 +171,27 @@ TEST_CASE("rule 6: a row that a person holds blocks neither claim nor completion
   CHECK(schema.connection().run(complete_sql(first, "3", std::to_string(lease))).size() == 0);
   CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'completed'") == 3);
 }
+
+TEST_CASE("rule 6: a suspect that a person holds keeps no other suspect from its claim") {
+  Schema schema;
+  enroll(schema, first);
+  enqueue(schema, 2);
+  schema.connection().run(claim_sql(first));
+  schema.connection().run("UPDATE workers SET seen_at = now() - interval '1 hour'");
+  REQUIRE(schema.number("SELECT rescued FROM rescue()") == 2);
+  enroll(schema, first);
+  Session person(schema);
+  person.script("BEGIN");
+  person.run("SELECT FROM tasks WHERE id = 1 FOR UPDATE");
+  Session claimer(schema);
+  claimer.start(claim_sql(first, 1, false, true));
+  CHECK(claimer.finish() == "55P03");
+  const auto rows = schema.connection().run(claim_sql(first, 1, true, true));
+  REQUIRE(tasks_in(rows) == 1);
+  CHECK(rows.integer(0, 0) == 2);
+  CHECK(schema.number("SELECT count(*) FROM tickets WHERE id = 1 AND bucket = -1") == 1);
+  CHECK(tasks_in(schema.connection().run(claim_sql(first, 1, true, true))) == 0);
+  person.script("COMMIT");
+  CHECK(tasks_in(schema.connection().run(claim_sql(first, 1, true, true))) == 1);
+  consistent(schema);
+}

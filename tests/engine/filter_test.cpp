@@ -152,6 +152,25 @@ TEST_CASE("a batch finds its tickets by their index, whatever else waits for the
   consistent(schema);
 }
 
+TEST_CASE("a filter means the same time whatever the session's style of dates and its zone") {
+  Schema schema;
+  auto& link = schema.connection();
+  link.run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{3}'))");
+  link.run("UPDATE tasks SET created_at = timestamptz '2026-01-05 12:00+00' + (id - 2) * interval '1 hour'");
+  for (const char* style : {"ISO, DMY", "SQL, DMY", "Postgres, MDY", "German"}) {
+    for (const char* zone : {"UTC", "Asia/Kolkata", "Asia/Shanghai", "America/New_York"}) {
+      CAPTURE(style);
+      CAPTURE(zone);
+      link.script(fmt::format("SET datestyle = '{}'; SET timezone = '{}'", style, zone));
+      CHECK(ids(schema, R"({"created_from": "2026-01-05T11:30:00Z", "created_until": "2026-01-05T12:30:00Z"})") == "{2}");
+      CHECK(schema.number(R"(SELECT tasks FROM plan_tasks('delete', '{"created_until": "2026-01-05T11:30:00+00"}'))") == 1);
+    }
+  }
+  link.script("SET timezone = 'Asia/Kolkata'; SET datestyle = 'SQL, DMY'");
+  CHECK(schema.number(R"(SELECT done FROM delete_tasks('{"created_from": "2026-01-05T12:30:00Z"}'))") == 1);
+  CHECK(schema.value("SELECT array_agg(id ORDER BY id) FROM tasks") == "{1,2}");
+}
+
 TEST_CASE("a filter that is none is refused by the name of its field") {
   Schema schema;
   const auto refused = [&](const std::string& filter, const std::string& message) {
@@ -176,7 +195,12 @@ TEST_CASE("a filter that is none is refused by the name of its field") {
   refused(R"('{"ids": [-1]}')", "ids is -1");
   refused(R"('{"created_from": "yesterday-ish"}')", "created_from is");
   refused(R"('{"created_from": "infinity"}')", "created_from is");
+  refused(R"('{"created_until": "2024-01-01 00:00+99:00"}')", "created_until is");
+  refused(R"('{"created_until": "2024-13-01"}')", "created_until is");
   refused(R"('{"dead_until": 17}')", "dead_until must be a text");
+  refused(R"('{"status": [null]}')", "status is null; allowed are waiting, pending");
+  refused(R"('{"status": ["failed", null]}')", "status is null");
+  refused(R"('{"kind": [null]}')", "kind is null");
   refused("'{}', 0", "most is 0; allowed is 1 to 1000");
   refused("'{}', 1001", "most is 1001");
   // Values are literals, never words of the statement.

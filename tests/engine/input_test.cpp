@@ -37,10 +37,31 @@ TEST_CASE("enqueue in SQL refuses what is out of range by name") {
       {"enqueue('k', run_at => '294276-01-01')", "run_at is 294276"},
       {"enqueue('k', run_at => '0044-03-15 BC')", "run_at is 0044-03-15"},
       {"enqueue('k', timeout => '0')", "timeout is 00:00:00"},
+      // Of mixed sign: they compare as if they were short, and lead out of all time, or into the past.
+      {"enqueue('k', delay => '-5000000 years 1800000000 days')", "delay is -5000000 years"},
+      {"enqueue('k', delay => '106000000 days -2543999999 hours')", "delay is 106000000 days"},
+      {"enqueue('k', timeout => '-12 months 360 days 1 ms')", "timeout is -1 years"},
+      {"enqueue('k', timeout => '1 month -29 days')", "timeout is 1 mon"},
+      {"enqueue('k', expires_in => '-5000000 years 1800000000 days 1 s')", "expires_in is -5000000 years"},
+      {"put_schedule('s', '@daily', 'k', grace => '-5000000 years 1800000000 days 1 s')", "grace is -5000000 years"},
+      {"put_schedule('s', '@daily', 'k', grace => NULL)", "grace is null"},
+      {"put_schedule('s', '@daily', 'k', jitter => '-5000000 years 1800000000 days 1 s')", "jitter is -5000000 years"},
+      {"put_schedule('s', '@daily', 'k', jitter => NULL)", "jitter is null"},
+      {"register_kinds('{}')", "kinds must be a JSON array"},
+      {"register_kinds('[7]')", "kind has no bytes"},
+      {"register_kinds('[{\"kind\": \"k\", \"priority\": 70000}]')", "priority is 70000; allowed is 0 to 100"},
+      {"register_kinds('[{\"kind\": \"k\", \"priority\": \"x\"}]')", "priority is \"x\""},
+      {"register_kinds('[{\"kind\": \"k\", \"max_attempts\": 1.5}]')", "max_attempts is 1.5"},
+      {"register_kinds('[{\"kind\": \"k\", \"timeout_ms\": 1e30}]')", "timeout_ms is 1000"},
+      {"begin_wait(NULL)", "task must not be null"},
+      {"begin_wait(1, NULL)", "follow must not be null"},
       {"enqueue('k', backoff => '[]')", "backoff must be an object"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\"}')", "backoff.base is missing"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": -1}')", "backoff.base is -1"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1, \"wait\": 2}')", "backoff.wait is unknown"},
+      {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1, \"jitter\": 0.6}')",
+       "backoff.jitter is 0.6; allowed are 0, and 0.000001 to 0.5"},
+      {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1, \"jitter\": 5e-324}')", "backoff.jitter is 0.0000"},
       {"enqueue('k', backoff => '{\"type\": \"fixed\", \"base\": 1e400}')", "backoff holds a number that is out of range"},
       {"enqueue_many('k', ARRAY['{}', '[]']::jsonb[])", "args must be a JSON object"},
   };
@@ -56,8 +77,15 @@ TEST_CASE("enqueue in SQL refuses what is out of range by name") {
       CHECK(std::string(e.what()).starts_with(message));
     }
   }
-  CHECK(schema.number("SELECT count(*) FROM tasks") == 0);
+  CHECK(schema.number("SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM schedules) + (SELECT count(*) FROM kinds)") == 0);
   CHECK(schema.number("SELECT enqueue('a\"; DROP SCHEMA x--', queue => 'ü')") > 0);
+  // What only looks odd is taken.
+  for (const char* call :
+       {"enqueue('k', delay => '1 day -1 hour')", "enqueue('k', delay => '1 month -1 day')", "enqueue('k', delay => '100 years')",
+        "enqueue('k', timeout => '1 year')", "enqueue('k', timeout => '-1 month 32 days')", "enqueue('k', timeout => '1 ms')"}) {
+    CAPTURE(call);
+    CHECK(schema.number(fmt::format("SELECT {}", call)) > 0);
+  }
 }
 
 TEST_CASE("the library refuses before it sends, and the client stays usable") {
@@ -150,6 +178,20 @@ TEST_CASE("retry policies: their delays, with jitter, and no overflow") {
   CHECK(within("'{\"type\": \"linear\", \"base\": 10, \"cap\": 35, \"jitter\": 0}'", 9, 35, 35));
   CHECK(within("'{\"type\": \"fixed\", \"base\": 2, \"jitter\": 0.5}'", 7, 1, 3));
   CHECK(within("'{\"type\": \"exponential\", \"base\": 31536000, \"cap\": 31536000, \"multiplier\": 100}'", 1000, 26805600, 36266400));
+  CHECK(within("'{\"type\": \"exponential\", \"base\": 1e-8, \"multiplier\": 100, \"jitter\": 0}'", 4, 0.01, 0.01));
+  // Whatever is accepted has a delay, for any attempt: a failure that cannot be recorded would be tried for ever.
+  for (const char* policy :
+       {R"({"type": "fixed", "base": 5e-324, "jitter": 0.5})", R"({"type": "fixed", "base": 1, "cap": 5e-324, "jitter": 0.5})",
+        R"({"type": "linear", "base": 31536000, "cap": 31536000, "jitter": 1e-6})", R"({"type": "linear", "base": 1e-300})",
+        R"({"type": "exponential", "base": 1e-300, "multiplier": 100, "jitter": 0.5})",
+        R"({"type": "exponential", "base": 31536000, "cap": 31536000, "multiplier": 100, "jitter": 0.5})"}) {
+    CAPTURE(policy);
+    schema.connection().run(fmt::format("SELECT backoff_check('{}')", policy));
+    CHECK(schema.number(
+              fmt::format("SELECT count(*) FROM generate_series(1, 200) g, unnest('{{-2147483648,0,1,2,1000,2147483647}}'::integer[]) a"
+                          " WHERE retry_delay('{}', a) BETWEEN interval '0' AND interval '600 days'",
+                          policy)) == 1200);
+  }
 }
 
 TEST_CASE("error history keeps the latest ten, cut to 4096 characters") {

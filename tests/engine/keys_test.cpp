@@ -20,11 +20,6 @@ bool created(Schema& schema, const std::string& call) {
   return schema.value(fmt::format("SELECT created FROM enqueue_once({})", call)) == "t";
 }
 
-void set_clock(Schema& schema, const char* offset) {
-  schema.connection().run(fmt::format(
-      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT pg_catalog.now() + interval ''{}'''", offset));
-}
-
 void end_all(Schema& schema) {
   auto& link = schema.connection();
   const auto rows = link.run(claim_sql(first));
@@ -46,6 +41,11 @@ TEST_CASE("what is out of range, or cannot be given together, is refused by name
       {"enqueue_once('k', key => 'a', key_for => '0')", "key_for is 00:00:00"},
       {"enqueue_once('k', key => 'a', key_for => '3651 days')", "key_for is 3651 days"},
       {"enqueue_once('k', key => 'a', key_for => '-1 s')", "key_for is -00:00:01"},
+      {"enqueue_once('k', key => 'a', key_for => '-5000000 years 1800000000 days 1 s')", "key_for is -5000000 years"},
+      {"enqueue_once('k', unique_key => 'a', unique_for => '-5000000 years 1800000000 days 1 s')", "unique_for is -5000000 years"},
+      {"enqueue_once('k', debounce => '-5000000 years 1800000000 days 1 s')", "debounce is -5000000 years"},
+      {"enqueue_once('k', debounce => '1 s', debounce_max => '-5000000 years 1800000000 days 2 s')", "debounce_max is -5000000 years"},
+      {"enqueue_once('k', throttle => '-5000000 years 1800000000 days 1 s')", "throttle is -5000000 years"},
       {"enqueue_once('k', unique_key => '')", "unique_key has 0 bytes"},
       {"enqueue_once('k', unique_key => 'a', unique_by => '{a}')", "unique_by cannot be given together with unique_key"},
       {"enqueue_once('k', unique_by => ARRAY[NULL])", "unique_by holds a field that is null"},
@@ -272,81 +272,14 @@ TEST_CASE("retry takes the unique key back, unless another live task has it") {
   CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'pending'") == 1);
 }
 
-TEST_CASE("a task that has not started by expires_at never starts: at its claim, and by the sweep") {
+TEST_CASE("a key that holds for a time leads to its task also when that was deleted, with replace too") {
   Schema schema;
-  enroll(schema, first);
-  auto& link = schema.connection();
-  link.run("SELECT enqueue('k', expires_in => '1 hour'), enqueue('k', expires_in => '3 hours', delay => '1 hour'), enqueue('k')");
-  link.run("SELECT enqueue('k', expires_in => '1 hour', delay => '1 day')");
+  const std::string call = "'k', unique_key => 'x', unique_for => '1 hour', replace => true";
+  CHECK(once(schema, call) == "1 pending t f");
+  schema.connection().run("SELECT delete_task(1)");
+  CHECK(once(schema, call) == "1 f f");
   set_clock(schema, "2 hours");
-  link.run("SELECT register_worker('00000000-0000-4000-8000-00000000000a', 'w', 'h', 1, '0', '{default}', '30 seconds')");
-  for (const bool careful : {false, true}) {
-    link.run("BEGIN");
-    CHECK(tasks_in(link.run(claim_sql(first, 10, careful))) == 2);
-    CHECK(schema.value("SELECT string_agg(id || ' ' || status || coalesce(' ' || reason, ''), ', ' ORDER BY id) FROM tasks") ==
-          "1 cancelled expired, 2 running, 3 running, 4 scheduled");
-    CHECK(schema.value("SELECT task_ids FROM leases") == "{2,3}");
-    link.run("ROLLBACK");
-  }
-  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 2);
-  CHECK(schema.value("SELECT string_agg(id || ' ' || status || coalesce(' ' || reason, ''), ', ' ORDER BY id) FROM tasks") ==
-        "1 cancelled expired, 2 scheduled, 3 pending, 4 cancelled expired");
-  CHECK(schema.number("SELECT count(*) FROM expiries") == 1);
-  consistent(schema);
-  // Once begun it may be retried later; retry by a person takes the limit away.
-  const auto rows = link.run(claim_sql(first));
-  REQUIRE(tasks_in(rows) == 2);
-  link.run(fmt::format("SELECT * FROM fail('{}', '{{2}}', '{{{}}}', '{{no}}', delays => '{{2 hours}}')", first, lease_of(rows)));
-  set_clock(schema, "5 hours");
-  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 0);
-  CHECK(status(schema, 2) == "retrying");
-  link.run("SELECT register_worker('00000000-0000-4000-8000-00000000000a', 'w', 'h', 1, '0', '{default}', '30 seconds'), retry(1)");
-  CHECK(tasks_in(link.run(claim_sql(first))) == 2);
-  CHECK(status(schema, 1) == "running");
-  CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
-}
-
-TEST_CASE("the sweep goes on slice by slice until nothing is left, of those that started long ago too") {
-  Schema schema;
-  auto& link = schema.connection();
-  link.run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{1000}'), expires_in => '1 hour')");
-  link.run("UPDATE tasks SET status = 'completed' WHERE id % 4 > 0");
-  link.run("DELETE FROM tickets k USING tasks t WHERE t.id = k.id AND t.status = 'completed'");
-  CHECK(schema.value("SELECT expire_tasks(100)") == "(0,f)");
-  CHECK(schema.number("SELECT count(*) FROM expiries") == 1000);
-  set_clock(schema, "2 hours");
-  int slices = 0;
-  std::int64_t expired = 0;
-  for (bool more = true; more; ++slices) {
-    const auto rows = link.run("SELECT expired, more FROM expire_tasks(100)");
-    expired += rows.integer(0, 0);
-    more = rows.boolean(0, 1);
-  }
-  CHECK(slices == 11);
-  CHECK(expired == 250);
-  CHECK(schema.number("SELECT count(*) FROM expiries") == 0);
-  CHECK(schema.number("SELECT count(*) FROM tasks WHERE status = 'cancelled' AND reason = 'expired'") == 250);
-  consistent(schema);
-  // A slice of which everything is held by somebody is not a reason to go on at once.
-  link.run("SELECT enqueue('k', expires_at => '1999-01-01') FROM generate_series(1, 2)");
-  Session person(schema);
-  person.script("BEGIN");
-  person.run("SELECT FROM tasks WHERE status = 'pending' FOR UPDATE");
-  CHECK(schema.value("SELECT expire_tasks(2)") == "(0,f)");
-  person.script("COMMIT");
-  CHECK(schema.value("SELECT expire_tasks(2)") == "(2,t)");
-}
-
-TEST_CASE("what a person holds is left by the sweep, which waits for nobody") {
-  Schema schema;
-  schema.connection().run("SELECT enqueue('k', expires_at => now() - interval '1 s') FROM generate_series(1, 3)");
-  Session person(schema);
-  person.script("BEGIN");
-  person.run("SELECT FROM tasks WHERE id = 1 FOR UPDATE");
-  person.run("SELECT FROM tickets WHERE id = 2 FOR UPDATE");
-  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 1);
-  person.script("COMMIT");
-  CHECK(schema.number("SELECT expired FROM expire_tasks()") == 2);
+  CHECK(created(schema, call));
   consistent(schema);
 }
 

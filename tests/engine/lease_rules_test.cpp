@@ -195,6 +195,36 @@ TEST_CASE("rule 14: what died beside others did so also if it is rescued later t
   consistent(schema);
 }
 
+TEST_CASE("rule 14: a suspect that is given back without having begun is claimed alone still; one that snoozed is not") {
+  Schema schema;
+  enroll(schema, first);
+  schema.connection().run("SELECT enqueue_many('k', array_fill('{}'::jsonb, '{2}'), max_attempts => 1)");
+  schema.connection().run(claim_sql(first));
+  schema.connection().run("UPDATE workers SET seen_at = now() - interval '1 hour'");
+  REQUIRE(schema.number("SELECT rescued FROM rescue()") == 2);
+  enroll(schema, second);
+  const auto claim_suspect = [&] {
+    const auto rows = schema.connection().run(claim_sql(second, 1, false, true));
+    REQUIRE(tasks_in(rows) == 1);
+    CHECK(rows.integer(0, 0) == 1);
+    return lease_of(rows);
+  };
+  const auto place = [&] {
+    return schema.value(
+        "SELECT t.status || ' ' || t.attempt || ' in ' || k.bucket FROM tasks t JOIN tickets k ON k.id = t.id WHERE t.id = 1");
+  };
+  schema.connection().run(fmt::format("SELECT * FROM release('{}', '{{1}}', '{{{}}}')", second, claim_suspect()));
+  CHECK(place() == "retrying 0 in -1");
+  // A claim whose answer was lost.
+  claim_suspect();
+  schema.connection().run("UPDATE leases SET claimed_at = now() - interval '1 hour'");
+  schema.connection().run(fmt::format("SELECT * FROM heartbeat('{}', '{{}}')", second));
+  CHECK(place() == "retrying 0 in -1");
+  schema.connection().run(fmt::format("SELECT * FROM release('{}', '{{1}}', '{{{}}}', '1 hour')", second, claim_suspect()));
+  CHECK(place() == "retrying 0 in 2");
+  consistent(schema);
+}
+
 TEST_CASE("rule 15: completing by hint against rescuing does not deadlock") {
   Schema schema;
   for (int round = 0; round < 5; ++round) {
@@ -232,4 +262,48 @@ TEST_CASE("rule 15: cancel against claim takes the ticket before the task, on bo
   CHECK(person.finish().empty());
   CHECK(person.rows().text(0, 0) == "running");
   consistent(schema);
+}
+
+TEST_CASE("a dead letter is forwarded once for each death, also while the clock stands") {
+  Schema schema;
+  schema.connection().run(
+      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT timestamptz ''2026-06-01'''");
+  enroll(schema, first);
+  schema.connection().run("SELECT set_dead_queue('default', 'morgue'), enqueue('k', max_attempts => 1)");
+  const auto die = [&] {
+    const auto rows = schema.connection().run(claim_sql(first));
+    REQUIRE(tasks_in(rows) == 1);
+    const std::string fail = fmt::format("SELECT * FROM fail('{}', '{{1}}', '{{{}}}', '{{no}}')", first, lease_of(rows));
+    CHECK(schema.connection().run(fail).size() == 1);
+    // Its answer was lost, so it is sent again.
+    CHECK(schema.connection().run(fail).size() == 0);
+    schema.connection().run(fmt::format("SELECT drop_leases('{}', '{{{}}}')", first, lease_of(rows)));
+  };
+  die();
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE queue = 'morgue' AND forwarded_from = 1") == 1);
+  schema.connection().run("SELECT retry(1)");
+  die();
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE queue = 'morgue' AND forwarded_from = 1") == 2);
+  schema.connection().run("SELECT retry(1)");
+  schema.connection().run(claim_sql(first));
+  // And by the rescue: it ran alone.
+  schema.connection().run("UPDATE workers SET seen_at = clock() - interval '1 hour'");
+  CHECK(schema.number("SELECT rescued FROM rescue()") == 1);
+  CHECK(status(schema, 1) == "failed");
+  CHECK(schema.number("SELECT count(*) FROM tasks WHERE queue = 'morgue' AND forwarded_from = 1") == 3);
+  consistent(schema);
+}
+
+TEST_CASE("dead-letter queues form no circle, also not from a transaction that sees an older state") {
+  Schema schema;
+  Session older(schema);
+  older.script("BEGIN ISOLATION LEVEL REPEATABLE READ");
+  older.run("SELECT count(*) FROM dead_queues");
+  schema.connection().run("SELECT set_dead_queue('a', 'b')");
+  older.start("SELECT set_dead_queue('b', 'a')");
+  CHECK(older.finish() == "25001");
+  older.script("ROLLBACK");
+  older.start("SELECT set_dead_queue('b', 'a')");
+  CHECK(older.finish() == "22023");
+  CHECK(schema.number("SELECT count(*) FROM dead_queues") == 1);
 }

@@ -24,11 +24,6 @@ Attempt acquire(Link& link, const std::string& name, const std::string& owner) {
   return attempt_of(link.run(acquire_sql(name, owner)));
 }
 
-void set_clock(Schema& schema, const std::string& offset) {
-  schema.connection().run(fmt::format(
-      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT pg_catalog.now() + interval ''{}'''", offset));
-}
-
 // The message with which it is refused as lost; empty if it is not.
 std::string lost(Schema& schema, const std::string& call) {
   try {
@@ -85,6 +80,8 @@ TEST_CASE("what is out of range is refused by name") {
       {"acquire_lock('a', NULL)", "owner"},
       {"acquire_lock('a', 'a', '999 milliseconds')", "ttl"},
       {"acquire_lock('a', 'a', '24 hours 1 millisecond')", "ttl"},
+      {"acquire_lock('a', 'a', '-5000000 years 1800000000 days 1 s')", "ttl"},
+      {"acquire_lock('a', 'a', '1 month -29 days')", "ttl"},
       {"acquire_lock('a', 'a', NULL)", "ttl"},
       {"extend_lock('', 1)", "name"},
       {"extend_lock('a', 1, '-1 hour')", "ttl"},

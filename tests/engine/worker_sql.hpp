@@ -39,6 +39,12 @@ inline void enqueue(Schema& schema, int tasks) {
   schema.connection().run(fmt::format("SELECT enqueue_many('k', array_fill('{{}}'::jsonb, ARRAY[{}]))", tasks));
 }
 
+// The queue's clock from now on: so much ahead of the server's.
+inline void set_clock(Schema& schema, const char* offset) {
+  schema.connection().run(fmt::format(
+      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT pg_catalog.now() + interval ''{}'''", offset));
+}
+
 inline std::string status(Schema& schema, int id) { return schema.value(fmt::format("SELECT status FROM tasks WHERE id = {}", id)); }
 
 inline void consistent(Schema& schema) { CHECK(schema.number("SELECT count(*) FROM doctor()") == 0); }
