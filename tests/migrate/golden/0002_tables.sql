@@ -133,7 +133,7 @@ CREATE TABLE millrace.expiries (
 WITH (autovacuum_vacuum_scale_factor='0.02');
 
 -- Name: TABLE expiries; Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON TABLE millrace.expiries IS 'Private. One row for each task that has an expires_at, until that time: tasks itself has no index on it.';
+COMMENT ON TABLE millrace.expiries IS 'Private. One row for each task that has an expires_at, until that time, or a little longer if somebody held the task then: tasks itself has no index on it.';
 
 -- Name: kinds; Type: TABLE; Schema: millrace; Owner: -
 CREATE TABLE millrace.kinds (
@@ -196,6 +196,18 @@ CREATE TABLE millrace.task_stats (
 -- Name: TABLE task_stats; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON TABLE millrace.task_stats IS 'What each worker did, per minute; flushed by the worker with its heartbeat.';
 
+-- Name: worker_wishes; Type: TABLE; Schema: millrace; Owner: -
+CREATE TABLE millrace.worker_wishes (
+    worker uuid NOT NULL,
+    wish text NOT NULL,
+    asked_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
+    CONSTRAINT worker_wishes_wish_check CHECK ((wish = ANY (ARRAY['run'::text, 'pause'::text, 'stop'::text])))
+)
+WITH (fillfactor='50');
+
+-- Name: TABLE worker_wishes; Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON TABLE millrace.worker_wishes IS 'Private. What somebody asked of a worker: pause_worker() and the like. Rows of their own, so that who asks in a long transaction keeps no worker from its heartbeat.';
+
 -- Name: workers; Type: TABLE; Schema: millrace; Owner: -
 CREATE TABLE millrace.workers (
     id uuid NOT NULL,
@@ -210,14 +222,12 @@ CREATE TABLE millrace.workers (
     poll_interval interval DEFAULT '00:00:01'::interval NOT NULL,
     started_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
     seen_at timestamp with time zone DEFAULT millrace.clock() NOT NULL,
-    wish text DEFAULT 'run'::text NOT NULL,
     state text DEFAULT 'running'::text NOT NULL,
     ran_at_death integer,
     CONSTRAINT workers_lease_ttl_check CHECK (((lease_ttl >= '00:00:01'::interval) AND (lease_ttl <= '1 day'::interval))),
     CONSTRAINT workers_poll_interval_check CHECK (((poll_interval >= '00:00:00'::interval) AND (poll_interval <= '1 day'::interval))),
     CONSTRAINT workers_queues_check CHECK ((cardinality(queues) > 0)),
-    CONSTRAINT workers_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'stopping'::text]))),
-    CONSTRAINT workers_wish_check CHECK ((wish = ANY (ARRAY['run'::text, 'pause'::text, 'stop'::text])))
+    CONSTRAINT workers_state_check CHECK ((state = ANY (ARRAY['running'::text, 'paused'::text, 'stopping'::text])))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500');
 
@@ -229,9 +239,6 @@ COMMENT ON COLUMN millrace.workers.kinds IS 'What it has handlers for, former na
 
 -- Name: COLUMN workers.poll_interval; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON COLUMN millrace.workers.poll_interval IS 'How long it may sleep without looking. What becomes due later than that needs no wake: it will have looked.';
-
--- Name: COLUMN workers.wish; Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON COLUMN millrace.workers.wish IS 'What somebody asked of it: pause_worker() and the like.';
 
 -- Name: COLUMN workers.state; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON COLUMN millrace.workers.state IS 'What it does, as it says itself.';
@@ -335,6 +342,10 @@ ALTER TABLE ONLY millrace.waits
 -- Name: worker_sessions worker_sessions_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 ALTER TABLE ONLY millrace.worker_sessions
     ADD CONSTRAINT worker_sessions_pkey PRIMARY KEY (worker, pid, backend_start);
+
+-- Name: worker_wishes worker_wishes_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
+ALTER TABLE ONLY millrace.worker_wishes
+    ADD CONSTRAINT worker_wishes_pkey PRIMARY KEY (worker);
 
 -- Name: workers workers_pkey; Type: CONSTRAINT; Schema: millrace; Owner: -
 ALTER TABLE ONLY millrace.workers

@@ -11,9 +11,7 @@ BEGIN
     IF expires_at IS NOT NULL THEN
       PERFORM refuse('expires_in', 'cannot be given together with expires_at');
     END IF;
-    IF expires_in NOT BETWEEN interval '1 millisecond' AND interval '100 years' THEN
-      PERFORM refuse('expires_in', format('is %s; allowed is 1 millisecond to 100 years', expires_in));
-    END IF;
+    PERFORM interval_check('expires_in', expires_in, '1 millisecond', '100 years', '1 millisecond to 100 years');
   ELSIF expires_at IS NOT NULL AND NOT (expires_at >= timestamptz '1970-01-01 00:00+00' AND expires_at < timestamptz '10000-01-01 00:00+00') THEN
     PERFORM refuse('expires_at', format('is %s; allowed are the years 1970 to 9999', expires_at));
   END IF;
@@ -136,11 +134,11 @@ BEGIN
     END IF;
     num := field.value::numeric;
     IF field.key IN ('base', 'cap') AND NOT num BETWEEN 0 AND 31536000 THEN
-      PERFORM refuse('backoff.' || field.key, format('is %s; allowed are 0 to 31536000 seconds', field.value));
+      PERFORM refuse('backoff.' || field.key, format('is %s; allowed are 0 to 31536000 seconds', left(field.value::text, 64)));
     ELSIF field.key = 'multiplier' AND NOT num BETWEEN 1 AND 100 THEN
-      PERFORM refuse('backoff.multiplier', format('is %s; allowed is 1 to 100', field.value));
-    ELSIF field.key = 'jitter' AND NOT num BETWEEN 0 AND 0.5 THEN
-      PERFORM refuse('backoff.jitter', format('is %s; allowed is 0 to 0.5', field.value));
+      PERFORM refuse('backoff.multiplier', format('is %s; allowed is 1 to 100', left(field.value::text, 64)));
+    ELSIF field.key = 'jitter' AND num <> 0 AND NOT num BETWEEN 1e-6 AND 0.5 THEN
+      PERFORM refuse('backoff.jitter', format('is %s; allowed are 0, and 0.000001 to 0.5', left(field.value::text, 64)));
     END IF;
   END LOOP;
 EXCEPTION WHEN numeric_value_out_of_range THEN
@@ -193,7 +191,7 @@ BEGIN
 END $$;
 
 -- Name: FUNCTION enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds a task in the caller''s transaction and returns its id. Anyone with INSERT may call it; locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. What is null is as the kind declares (kinds), or else the default: queue default, priority 50, 5 attempts, exponential backoff, no timeout. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
+COMMENT ON FUNCTION millrace.enqueue(kind text, args jsonb, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds a task in the caller''s transaction and returns its id. Who calls it needs INSERT on tasks and tickets, and SELECT on kinds, workers, settings and tasks (id, ctid, queue, priority); where the call says something of the last seven, USAGE on the sequence tasks_id_seq; where it expires, INSERT on expiries. Locks nothing but its new rows. wake => false for callers that will PREPARE TRANSACTION. What is null is as the kind declares (kinds), or else the default: queue default, priority 50, 5 attempts, exponential backoff, no timeout. Not started by expires_at (or expires_in from now), it never will be. Errors: 22023.';
 
 -- Name: enqueue_many(text, jsonb[], text, integer, timestamp with time zone, interval, integer, jsonb, interval, boolean, timestamp with time zone, interval, text, text, text[], jsonb, text); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS bigint[]
@@ -236,7 +234,27 @@ BEGIN
 END $$;
 
 -- Name: FUNCTION enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue().';
+COMMENT ON FUNCTION millrace.enqueue_many(kind text, args jsonb[], queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, expires_in interval, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) IS 'Adds one task per element of args, all or none, and returns their ids in the same order. Otherwise as enqueue(), and never needs the sequence.';
+
+-- Name: interval_check(text, interval, interval, interval, text); Type: FUNCTION; Schema: millrace; Owner: -
+CREATE FUNCTION millrace.interval_check(field text, given interval, low interval, high interval, allowed text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  months CONSTANT numeric := extract(year FROM given) * 12 + extract(month FROM given);
+  rest   CONSTANT numeric := extract(epoch FROM given - make_interval(months => months::integer));
+BEGIN
+  -- Intervals compare as if every month had 30 days, so one of mixed sign may seem short and lead into the past, or out of
+  -- all time. It has to be long enough as the months really are, and its days must be few enough to be added by themselves.
+  IF NOT (given BETWEEN low AND high AND abs(extract(day FROM given)) <= 100000
+          AND months * 86400 * CASE WHEN months > 0 THEN 28 ELSE 31 END + rest >= extract(epoch FROM low)) THEN
+    PERFORM refuse(field, format('is %s; allowed is %s', given, allowed));
+  END IF;
+END $$;
+
+-- Name: FUNCTION interval_check(field text, given interval, low interval, high interval, allowed text); Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON FUNCTION millrace.interval_check(field text, given interval, low interval, high interval, allowed text) IS 'Private. Refuses (22023) an interval that is out of range, or that may be so because its parts differ in sign. Null is none, and passes. Locks nothing.';
 
 -- Name: options_check(text, text, integer, timestamp with time zone, interval, integer, jsonb, interval); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.options_check(kind text, queue text, priority integer, run_at timestamp with time zone, delay interval, max_attempts integer, backoff jsonb, timeout interval) RETURNS void
@@ -260,14 +278,12 @@ BEGIN
     IF run_at IS NOT NULL THEN
       PERFORM refuse('delay', 'cannot be given together with run_at');
     END IF;
-    IF delay NOT BETWEEN interval '0' AND interval '100 years' THEN
-      PERFORM refuse('delay', format('is %s; allowed is 0 to 100 years', delay));
-    END IF;
+    PERFORM interval_check('delay', delay, '0', '100 years', '0 to 100 years');
   ELSIF run_at IS NOT NULL AND NOT (run_at >= timestamptz '1970-01-01 00:00+00' AND run_at < timestamptz '10000-01-01 00:00+00') THEN
     PERFORM refuse('run_at', format('is %s; allowed are the years 1970 to 9999', run_at));
   END IF;
-  IF timeout IS NOT NULL AND timeout NOT BETWEEN interval '1 millisecond' AND interval '365 days' THEN
-    PERFORM refuse('timeout', format('is %s; allowed is 1 millisecond to 365 days', timeout));
+  IF timeout IS NOT NULL THEN
+    PERFORM interval_check('timeout', timeout, '1 millisecond', '365 days', '1 millisecond to 365 days');
   END IF;
   IF backoff IS NOT NULL THEN
     PERFORM backoff_check(backoff);

@@ -33,7 +33,15 @@ BEGIN
   END IF;
   -- 1. Take tickets: highest bucket first, each bucket one bounded range of the index, each range
   --    opened only if those before it did not fill the batch.
-  IF suspect THEN
+  IF suspect AND careful THEN
+    -- As below: a suspect whose row is held stays in its place, and the next one is taken.
+    WITH pick AS MATERIALIZED (
+      SELECT k.ctid, k.id, t.ctid AS tid FROM tickets k JOIN tasks t ON t.id = k.id
+      WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock() AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
+      ORDER BY k.run_at, k.id LIMIT 1 FOR UPDATE SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT p.ctid FROM pick p)))
+    SELECT array_agg(p.id), array_agg(p.tid) INTO ids, tids FROM pick p;
+  ELSIF suspect THEN
     WITH pick AS MATERIALIZED (
       SELECT k.ctid, k.id, k.tid FROM tickets k
       WHERE k.queue = claim.queue AND k.bucket = -1 AND k.run_at <= clock() AND (kinds IS NULL OR k.kind_hash = ANY (kinds))
@@ -105,7 +113,7 @@ BEGIN
     SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
     FROM unnest(tids, ids) AS u (tid, id)
     WHERE t.ctid = u.tid AND t.id IS NOT DISTINCT FROM u.id AND t.status IN ('pending', 'scheduled', 'retrying')
-      AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
+      AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE
     RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
               (extract(epoch FROM t.timeout) * 1000)::bigint,
               CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
@@ -119,7 +127,7 @@ BEGIN
       UPDATE tasks t
       SET status = 'running', attempt = least(t.attempt + 1, t.max_attempts), started_at = started, lease = new_lease, worker = claim.worker
       WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying')
-        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE
+        AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE
       RETURNING t.id, t.ctid, t.kind, t.args, t.attempt, t.max_attempts, t.priority, t.run_at,
                 (extract(epoch FROM t.timeout) * 1000)::bigint,
               CASE WHEN num_nonnulls(t.correlation, t.tenant, t.metadata, t.traceparent) > 0 THEN jsonb_strip_nulls(jsonb_build_object(
@@ -185,9 +193,10 @@ CREATE FUNCTION millrace.expire_claimed(ids bigint[]) RETURNS void
 DECLARE
   expired bigint[];
 BEGIN
+  -- One that is to be retried has begun, also if its attempt does not count: the last one of a task that died beside others.
   WITH ended AS (
     UPDATE tasks t SET status = 'cancelled', reason = 'expired', finished_at = clock()
-    WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock()
+    WHERE t.id = ANY (ids) AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock()
     RETURNING t.id)
   SELECT array_agg(e.id) INTO expired FROM ended e;
   IF expired IS NOT NULL THEN
@@ -203,6 +212,9 @@ CREATE FUNCTION millrace.expire_tasks(most integer DEFAULT 1000, OUT expired int
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 #variable_conflict use_column
@@ -211,7 +223,6 @@ DECLARE
   places tid[];
   ids    bigint[];
   tids   tid[];
-  swept  integer;
 BEGIN
   expired := 0;
   more := false;
@@ -221,12 +232,16 @@ BEGIN
   IF due IS NULL THEN
     RETURN;
   END IF;
-  -- What a claim, or a person, has in its hands is left to it.
+  -- What a claim, or a person, has in its hands is left to it. Each look-up of a ticket has all columns of its index: as one
+  -- condition for both buckets, or as a join that may be turned round, it would walk through the queue's whole range.
   SELECT array_agg(d.id), array_agg(d.tid) INTO ids, tids FROM (
-    SELECT t.id, k.ctid AS tid
-    FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket IN (t.priority / 25, -1) AND k.run_at = t.run_at AND k.id = t.id
-    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled', 'retrying')
-    FOR UPDATE OF k, t SKIP LOCKED) d;
+    SELECT t.id, k.tid
+    FROM tasks t CROSS JOIN LATERAL (VALUES (t.priority / 25), (-1)) AS b (bucket)
+    CROSS JOIN LATERAL (
+      SELECT o.ctid AS tid FROM tickets o
+      WHERE o.queue = t.queue AND o.bucket = b.bucket AND o.run_at = t.run_at AND o.id = t.id FOR UPDATE SKIP LOCKED) k
+    WHERE t.id = ANY (due) AND t.expires_at <= clock() AND t.attempt = 0 AND t.status IN ('pending', 'scheduled')
+    FOR UPDATE OF t SKIP LOCKED) d;
   IF ids IS NOT NULL THEN
     DELETE FROM tickets k WHERE k.ctid = ANY (tids);
     PERFORM expire_claimed(ids);
@@ -234,14 +249,20 @@ BEGIN
   END IF;
   -- A task that began and was given back has no row any more: its claim looks at the time.
   DELETE FROM expiries e WHERE e.ctid = ANY (places)
-    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock());
-  GET DIAGNOSTICS swept = ROW_COUNT;
-  more := swept > 0 AND cardinality(due) = most;
+    AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = e.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock());
+  -- A slice that is full has others behind it. What is left of it, because somebody has it in hand, would come first in each
+  -- slice from now on and keep them from their turn, so it is looked at again after a minute.
+  more := cardinality(due) = most;
+  IF more THEN
+    WITH left_over AS (DELETE FROM expiries e WHERE e.ctid = ANY (places) RETURNING e.task)
+    INSERT INTO expiries (expires_at, task) SELECT clock() + interval '1 minute', l.task FROM left_over l ON CONFLICT DO NOTHING;
+  END IF;
 END $$;
 
 -- Name: FUNCTION expire_tasks(most integer, OUT expired integer, OUT more boolean); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.expire_tasks(most integer, OUT expired integer, OUT more boolean) IS 'Private, for workers, in turn: looks at up to so many tasks whose time to start is over and cancels those that have not; tells how many, and
-whether to go on. Any number may run at once. Locks their tickets, rows and rows of expiries (SKIP LOCKED).';
+whether to go on. What somebody holds is stepped over, and put off by a minute if others wait behind it. Any number may run at once. Locks their
+tickets, rows and rows of expiries (SKIP LOCKED).';
 
 -- Name: left_alone(text, integer[], integer); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.left_alone(queue text, kinds integer[], most integer DEFAULT 100) RETURNS TABLE(kind text, tasks bigint, handled boolean)

@@ -4,6 +4,7 @@ CREATE FUNCTION millrace.assert_lease(task bigint, lease bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
   PERFORM FROM tasks t WHERE t.id = assert_lease.task AND t.lease = assert_lease.lease AND t.status = 'running' FOR UPDATE;
@@ -76,6 +77,7 @@ CREATE FUNCTION millrace.complete_task(task bigint, lease bigint, result jsonb D
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
   -- Not repeatable like complete(): if it was recorded before, then what else this transaction wrote is there already.
@@ -94,6 +96,14 @@ END $$;
 COMMENT ON FUNCTION millrace.complete_task(task bigint, lease bigint, result jsonb) IS 'For a handler''s own transaction, as its last statement before COMMIT: records the task as completed together with what the transaction
 wrote, so that both happen exactly once or not at all. Anyone may call it. Locks the task''s row. Errors: MR001 the lease was lost, or the
 task''s end is recorded already.';
+
+-- Name: died_last(jsonb); Type: FUNCTION; Schema: millrace; Owner: -
+CREATE FUNCTION millrace.died_last(errors jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT coalesce(starts_with(errors -> -1 ->> 'message', 'the worker died while it ran this task'), false) $$;
+
+-- Name: FUNCTION died_last(errors jsonb); Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON FUNCTION millrace.died_last(errors jsonb) IS 'Private. Whether the last thing that is known of a task is that its worker died with it, as give_back() writes it: then it is a suspect. Inlined where it is used, so it has no search_path of its own. Locks nothing.';
 
 -- Name: drop_leases(uuid, bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.drop_leases(worker uuid, done bigint[]) RETURNS integer
@@ -123,15 +133,19 @@ CREATE FUNCTION millrace.fail(worker uuid, ids bigint[], leases bigint[], messag
     SET lock_timeout TO '250ms'
     AS $$
 #variable_conflict use_column
+DECLARE
+  settled bigint[];
+  states  status[];
+  times   timestamptz[];
+  dead    bigint[];
 BEGIN
   IF careful THEN
     PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE SKIP LOCKED;
   ELSE
     PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
   END IF;
-  RETURN QUERY
   WITH mine AS MATERIALIZED (
-    SELECT t.id, u.message, clock() + coalesce(u.delay, retry_delay(t.backoff, t.attempt)) AS next_at,
+    SELECT t.id, u.message, u.delay,
            CASE WHEN u.final THEN 'failed'
                 WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
                 WHEN t.attempt >= t.max_attempts THEN 'failed'
@@ -143,7 +157,7 @@ BEGIN
   failed AS (
     UPDATE tasks t
     SET status = m.next,
-        run_at = CASE WHEN m.next = 'retrying' THEN m.next_at ELSE t.run_at END,
+        run_at = CASE WHEN m.next = 'retrying' THEN clock() + coalesce(m.delay, retry_delay(t.backoff, t.attempt)) ELSE t.run_at END,
         finished_at = CASE WHEN m.next <> 'retrying' THEN clock() END,
         dead_at = CASE WHEN m.next = 'failed' THEN clock() END,
         errors = with_error(t.errors, t.attempt, fail.worker, m.message)
@@ -152,10 +166,13 @@ BEGIN
   ticketed AS (
     INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
     SELECT f.queue, f.priority / 25, kind_hash(f.kind), f.run_at, f.id, f.ctid FROM failed f WHERE f.status = 'retrying')
-  SELECT f.id, NULL::text, f.status, f.run_at FROM failed f;
-  IF EXISTS (SELECT FROM dead_queues d) THEN
-    PERFORM forward_dead(ids);
+  SELECT array_agg(f.id), array_agg(f.status), array_agg(f.run_at), array_agg(f.id) FILTER (WHERE f.status = 'failed')
+  INTO settled, states, times, dead FROM failed f;
+  -- Only what this call made a dead letter: a settlement that is repeated changes nothing, and forwards nothing.
+  IF dead IS NOT NULL AND EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(dead);
   END IF;
+  RETURN QUERY SELECT u.id, NULL::text, u.status, u.run_at FROM unnest(settled, states, times) AS u (id, status, run_at);
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;
@@ -184,9 +201,9 @@ BEGIN
     PERFORM FROM tasks t WHERE t.id = ANY (ids) ORDER BY t.id FOR UPDATE;
   END IF;
   WITH mine AS MATERIALIZED (
-    SELECT t.id,
+    SELECT t.id, died_last(t.errors) AND (release.delay > interval '0') IS NOT TRUE AS suspect,
            CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
-                WHEN t.attempt > 1 THEN 'retrying'
+                WHEN t.attempt > 1 OR died_last(t.errors) THEN 'retrying'
                 WHEN release.delay > interval '0' THEN 'scheduled'
                 ELSE 'pending' END::status AS next
     FROM unnest(ids, leases) AS u (id, lease)
@@ -200,9 +217,11 @@ BEGIN
         finished_at = CASE WHEN m.next = 'cancelled' THEN clock() END,
         errors = CASE WHEN note IS NULL THEN t.errors ELSE with_error(t.errors, t.attempt, release.worker, release.note, note => true) END
     FROM mine m WHERE t.id = ANY (ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid)
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid, m.suspect)
+  -- A suspect that is given back at once may not have begun, and has to run alone still. One that snoozes has run, and lived.
   INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
-  SELECT r.queue, r.priority / 25, kind_hash(r.kind), r.run_at, r.id, r.ctid FROM released r WHERE r.status <> 'cancelled';
+  SELECT r.queue, CASE WHEN r.suspect THEN -1 ELSE r.priority / 25 END, kind_hash(r.kind), r.run_at, r.id, r.ctid
+  FROM released r WHERE r.status <> 'cancelled';
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(ids);
   END IF;
@@ -211,7 +230,7 @@ END $$;
 
 -- Name: FUNCTION release(worker uuid, ids bigint[], leases bigint[], delay interval, note text, careful boolean); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.release(worker uuid, ids bigint[], leases bigint[], delay interval, note text, careful boolean) IS 'For the worker that holds the leases: gives tasks back, to run again after delay, without counting the attempt. A note is
-added to their error history. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
+added to their error history. Without a delay a suspect goes back to the lane of suspects. A task that somebody asked to cancel is cancelled instead. Returns the exceptions (see unsettled). Locks those tasks until commit.
 Errors: 55P03 a row is held, repeat with careful.';
 
 -- Name: retry_delay(jsonb, integer); Type: FUNCTION; Schema: millrace; Owner: -
@@ -219,16 +238,17 @@ CREATE FUNCTION millrace.retry_delay(backoff jsonb, attempt integer) RETURNS int
     LANGUAGE sql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT make_interval(secs => least(cap, CASE type
-             WHEN 'fixed' THEN base
-             WHEN 'linear' THEN base * attempt
-             ELSE base * multiplier ^ least(attempt - 1, 100) END)
-           * (1 - jitter + 2 * jitter * random()))
-  FROM (SELECT coalesce(backoff->>'type', 'exponential')           AS type,
-               coalesce((backoff->>'base')::float8, 15)            AS base,
-               coalesce((backoff->>'cap')::float8, 3600)           AS cap,
-               coalesce((backoff->>'multiplier')::float8, 2)       AS multiplier,
-               coalesce((backoff->>'jitter')::float8, 0.15)        AS jitter) policy
+  -- Nothing here may overflow, or underflow, for a policy that backoff_check() accepts: it would keep a failure off the
+  -- record. A hundred powers of anything go beyond every cap, and what is shorter than an interval can tell is nothing.
+  SELECT make_interval(secs => CASE WHEN delay < 1e-6 OR jitter < 1e-6 THEN delay ELSE delay * (1 - jitter + 2 * jitter * random()) END)
+  FROM (SELECT least(cap, CASE type WHEN 'fixed' THEN base
+                                    WHEN 'linear' THEN base * greatest(attempt, 1)
+                                    ELSE base * multiplier ^ (least(greatest(attempt, 1), 101) - 1) END) AS delay, jitter
+        FROM (SELECT coalesce(backoff->>'type', 'exponential')           AS type,
+                     coalesce((backoff->>'base')::float8, 15)            AS base,
+                     coalesce((backoff->>'cap')::float8, 3600)           AS cap,
+                     coalesce((backoff->>'multiplier')::float8, 2)       AS multiplier,
+                     coalesce((backoff->>'jitter')::float8, 0.15)        AS jitter) policy) bounded
 $$;
 
 -- Name: FUNCTION retry_delay(backoff jsonb, attempt integer); Type: COMMENT; Schema: millrace; Owner: -
@@ -300,6 +320,11 @@ while that ran. Takes the cluster''s NOTIFY lock at commit, and only if somebody
 CREATE FUNCTION millrace.unsettled(worker uuid, ids bigint[], leases bigint[]) RETURNS TABLE(id bigint, verdict text)
     LANGUAGE sql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
   -- Same lease, same worker and no longer running: this settlement, or an equal one before it, took place.
   SELECT u.id, CASE WHEN t.status = 'running' AND t.lease = u.lease AND t.worker = unsettled.worker THEN 'held' ELSE 'lost' END

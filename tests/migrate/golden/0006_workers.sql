@@ -3,42 +3,79 @@
 CREATE FUNCTION millrace.attach_session(worker uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '250ms'
     AS $$
+DECLARE
+  began timestamptz;
 BEGIN
+  -- PostgreSQL hides when a session of another role began: that is null, and may be the one that is meant.
   DELETE FROM worker_sessions s WHERE s.worker = attach_session.worker
-    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND a.backend_start = s.backend_start);
-  INSERT INTO worker_sessions (worker, pid, backend_start)
-  SELECT attach_session.worker, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()
-  ON CONFLICT DO NOTHING;
+    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = s.pid AND coalesce(a.backend_start, s.backend_start) = s.backend_start);
+  SELECT a.backend_start INTO began FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
+  IF began IS NULL THEN
+    RAISE WARNING 'rescue will not be able to end this session: SET ROLE hides from it when it began';
+    RETURN;
+  END IF;
+  INSERT INTO worker_sessions (worker, pid, backend_start) VALUES (attach_session.worker, pg_backend_pid(), began) ON CONFLICT DO NOTHING;
 END $$;
 
 -- Name: FUNCTION attach_session(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.attach_session(worker uuid) IS 'Private, for workers: ties this database session to a worker, so that rescue can end it. (pid, backend_start) names a session for good. Locks the worker''s ended sessions'' rows.';
+COMMENT ON FUNCTION millrace.attach_session(worker uuid) IS 'Private, for workers: ties this database session to a worker, so that rescue can end it. (pid, backend_start) names a session for good. Locks the worker''s ended sessions'' rows. Errors: 55P03: repeat.';
 
 -- Name: cancellations(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.cancellations(worker uuid) RETURNS bigint[]
     LANGUAGE sql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
-  SELECT ARRAY(SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task WHERE t.worker = cancellations.worker AND t.status = 'running')
+  -- OFFSET 0, or the planner may walk through the tasks to find these few.
+  SELECT ARRAY(SELECT c.task FROM cancel_requests c CROSS JOIN LATERAL (SELECT o.worker, o.status FROM tasks o WHERE o.id = c.task OFFSET 0) t
+               WHERE t.worker = cancellations.worker AND t.status = 'running')
 $$;
 
 -- Name: FUNCTION cancellations(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.cancellations(worker uuid) IS 'Private, for workers: which of its running tasks somebody asked to cancel. Locks nothing.';
 
+-- Name: declared_number(jsonb, text, bigint, bigint); Type: FUNCTION; Schema: millrace; Owner: -
+CREATE FUNCTION millrace.declared_number(declared jsonb, field text, low bigint, high bigint) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  value CONSTANT jsonb := nullif(declared -> field, 'null');
+BEGIN
+  IF value IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF jsonb_typeof(value) = 'number' AND value::numeric BETWEEN low AND high AND value::numeric % 1 = 0 THEN
+    RETURN value::bigint;
+  END IF;
+  PERFORM refuse(field, format('is %s; allowed is %s to %s', left(value::text, 64), low, high));
+END $$;
+
+-- Name: FUNCTION declared_number(declared jsonb, field text, low bigint, high bigint); Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON FUNCTION millrace.declared_number(declared jsonb, field text, low bigint, high bigint) IS 'Private: a whole number of what register_kinds() is given; null if it is missing. Locks nothing. Errors: 22023.';
+
 -- Name: deregister_worker(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.deregister_worker(worker uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '2s'
     AS $$
 BEGIN
   DELETE FROM worker_sessions s WHERE s.worker = deregister_worker.worker;
   DELETE FROM workers w WHERE w.id = deregister_worker.worker;
+  PERFORM forget_wish(deregister_worker.worker);
 END $$;
 
 -- Name: FUNCTION deregister_worker(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.deregister_worker(worker uuid) IS 'Private, for workers: a clean goodbye after everything was settled or released. A lease left behind is rescued by others. Locks the worker''s row.';
+COMMENT ON FUNCTION millrace.deregister_worker(worker uuid) IS 'Private, for workers: a clean goodbye after everything was settled or released. A lease left behind is rescued by others. Locks the worker''s row, then what was asked of it. Errors: 55P03: it will be rescued.';
 
 -- Name: forget_kind(text); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.forget_kind(kind text) RETURNS void
@@ -56,6 +93,21 @@ END $$;
 -- Name: FUNCTION forget_kind(kind text); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.forget_kind(kind text) IS 'Forgets what workers declared of a kind; its tasks stay. The next worker that handles it declares it again. Anyone who may write kinds may call it. Locks its row. Errors: MR002, 55P03.';
 
+-- Name: forget_wish(uuid); Type: FUNCTION; Schema: millrace; Owner: -
+CREATE FUNCTION millrace.forget_wish(worker uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+BEGIN
+  -- Who asks in a transaction that is open must not hold up a rescue: what is left is tidied away.
+  DELETE FROM worker_wishes o WHERE o.worker IN (SELECT s.worker FROM worker_wishes s WHERE s.worker = forget_wish.worker FOR UPDATE SKIP LOCKED);
+END $$;
+
+-- Name: FUNCTION forget_wish(worker uuid); Type: COMMENT; Schema: millrace; Owner: -
+COMMENT ON FUNCTION millrace.forget_wish(worker uuid) IS 'Private: forgets what was asked of a worker that is gone, unless somebody asks just now. Locks that row (SKIP LOCKED).';
+
 -- Name: give_back(bigint, boolean, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.give_back(lease_id bigint, began boolean, alone boolean) RETURNS integer
     LANGUAGE plpgsql
@@ -68,6 +120,7 @@ CREATE FUNCTION millrace.give_back(lease_id bigint, began boolean, alone boolean
 DECLARE
   lease leases;
   moved integer;
+  dead  bigint[];
 BEGIN
   SELECT * INTO lease FROM leases l WHERE l.id = lease_id;
   IF NOT FOUND THEN
@@ -79,7 +132,7 @@ BEGIN
     SELECT t.id,
            CASE WHEN EXISTS (SELECT FROM cancel_requests c WHERE c.task = t.id) THEN 'cancelled'
                 WHEN began AND alone AND t.attempt >= t.max_attempts THEN 'failed'
-                WHEN began OR t.attempt > 1 THEN 'retrying'
+                WHEN began OR t.attempt > 1 OR died_last(t.errors) THEN 'retrying'
                 ELSE 'pending' END::status AS next
     FROM tasks t WHERE t.id = ANY (lease.task_ids) AND t.lease = lease_id AND t.status = 'running'
     ORDER BY t.id FOR UPDATE SKIP LOCKED),
@@ -98,14 +151,14 @@ BEGIN
                                         'the worker died while it ran this task ' || CASE WHEN alone THEN 'alone' ELSE 'beside others' END)
                       ELSE t.errors END
     FROM mine m WHERE t.id = ANY (lease.task_ids) AND t.id = m.id
-    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid),
+    RETURNING t.id, t.status, t.kind, t.run_at, t.queue, t.priority, t.ctid, t.errors),
   ticketed AS (
     INSERT INTO tickets (queue, bucket, kind_hash, run_at, id, tid)
-    SELECT g.queue, CASE WHEN began THEN -1 ELSE g.priority / 25 END, kind_hash(g.kind), g.run_at, g.id, g.ctid
+    SELECT g.queue, CASE WHEN died_last(g.errors) THEN -1 ELSE g.priority / 25 END, kind_hash(g.kind), g.run_at, g.id, g.ctid
     FROM given g WHERE g.status IN ('pending', 'retrying'))
-  SELECT count(*) INTO moved FROM given;
-  IF EXISTS (SELECT FROM dead_queues d) THEN
-    PERFORM forward_dead(lease.task_ids);
+  SELECT count(*), array_agg(g.id) FILTER (WHERE g.status = 'failed') INTO moved, dead FROM given g;
+  IF dead IS NOT NULL AND EXISTS (SELECT FROM dead_queues d) THEN
+    PERFORM forward_dead(dead);
   END IF;
   IF EXISTS (SELECT FROM waits w) THEN
     PERFORM tell_waits(lease.task_ids);
@@ -117,14 +170,16 @@ END $$;
 
 -- Name: FUNCTION give_back(lease_id bigint, began boolean, alone boolean); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.give_back(lease_id bigint, began boolean, alone boolean) IS 'Private: makes the running tasks of a lease claimable again and drops the lease once none runs. began: the tasks may have begun, so the
-attempt counts and they go to the lane of suspects; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
+attempt counts and they go to the lane of suspects, where those that came from there return in any case; alone: the worker ran nothing else, so a last attempt is used up. Returns how many tasks
 moved. Locks those tasks (held ones are stepped over), then the lease.';
 
 -- Name: heartbeat(uuid, bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.heartbeat(worker uuid, named bigint[]) RETURNS TABLE(registered boolean, lost bigint[], cancelled bigint[], suspects text[])
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
     SET jit TO 'off'
+    SET lock_timeout TO '250ms'
     AS $$
 DECLARE
   me    workers;
@@ -153,7 +208,7 @@ END $$;
 -- Name: FUNCTION heartbeat(worker uuid, named bigint[]); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.heartbeat(worker uuid, named bigint[]) IS 'Private, for workers: keeps a worker present. named are the leases it knows; its own leases older than lease_ttl that it does not name are given back.
 Returns whether it is still registered (if not, all its leases are lost: register again), which named leases are gone, which of its running tasks somebody
-asked to cancel, and which of its queues have suspects waiting that it handles. Locks the worker''s row, then what it gives back.';
+asked to cancel, and which of its queues have suspects waiting that it handles. Locks the worker''s row, then what it gives back. Errors: 55P03: repeat.';
 
 -- Name: record_stats(uuid, text[], text[], bigint[], bigint[], bigint[], bigint[]); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.record_stats(worker uuid, queues text[], kinds text[], completed bigint[], retried bigint[], failed bigint[], run_ms bigint[]) RETURNS void
@@ -184,10 +239,14 @@ DECLARE
   row     kinds;
   written text[] := '{}';
 BEGIN
+  IF jsonb_typeof(declared) <> 'array' THEN
+    PERFORM refuse('kinds', format('must be a JSON array, not %s', jsonb_typeof(declared)));
+  END IF;
   -- In order of their names, so that workers which start together cannot wait for each other in a circle.
   FOR one IN SELECT d.value FROM jsonb_array_elements(declared) d ORDER BY d.value ->> 'kind' COLLATE "C" LOOP
-    row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', one ->> 'priority', one ->> 'max_attempts', nullif(one -> 'backoff', 'null'),
-            (one ->> 'timeout_ms')::bigint * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
+    row := (one ->> 'kind', one ->> 'alias_of', one ->> 'queue', declared_number(one, 'priority', 0, 100),
+            declared_number(one, 'max_attempts', 1, 1000), nullif(one -> 'backoff', 'null'),
+            declared_number(one, 'timeout_ms', 1, 31536000000) * interval '1 millisecond', nullif(one -> 'schema', 'null'), clock());
     PERFORM options_check(row.kind, row.queue, row.priority, NULL, NULL, row.max_attempts, row.backoff, row.timeout);
     -- Most workers declare what is known. An upsert would lock the row also where it changes nothing.
     CONTINUE WHEN EXISTS (
@@ -215,16 +274,21 @@ where all but the kind may be missing. The latest word counts. Returns the kinds
 CREATE FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval DEFAULT '00:00:01'::interval, kinds text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
     AS $$
 #variable_conflict use_variable
 BEGIN
+  -- What was asked of it before it was taken for dead went with its row; what rescue could not take away goes now.
+  DELETE FROM worker_wishes o WHERE o.worker = id AND NOT EXISTS (SELECT FROM workers w WHERE w.id = o.worker);
   INSERT INTO workers AS w (id, name, host, pid, version, queues, kinds, lease_ttl, poll_interval)
   VALUES (id, name, host, pid, version, queues, kinds, lease_ttl, poll_interval)
   ON CONFLICT ON CONSTRAINT workers_pkey DO UPDATE SET seen_at = clock(), wants_wake = false, ran_at_death = NULL;
 END $$;
 
 -- Name: FUNCTION register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval, kinds text[]); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval, kinds text[]) IS 'Private, for workers: makes a worker present; again after it was taken for dead. kinds are what it has handlers for (null: all). Locks its row.';
+COMMENT ON FUNCTION millrace.register_worker(id uuid, name text, host text, pid integer, version text, queues text[], lease_ttl interval, poll_interval interval, kinds text[]) IS 'Private, for workers: makes a worker present; again after it was taken for dead. kinds are what it has handlers for (null: all). Locks its row. Errors: 55P03: repeat.';
 
 -- Name: rescue(integer); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.rescue(most integer DEFAULT 1000) RETURNS TABLE(dead_workers integer, rescued integer)
@@ -235,7 +299,7 @@ CREATE FUNCTION millrace.rescue(most integer DEFAULT 1000) RETURNS TABLE(dead_wo
     AS $$
 DECLARE
   dead    uuid;
-  session worker_sessions;
+  session record;
   held    bigint[];
   running bigint;
   one     bigint;
@@ -247,17 +311,26 @@ BEGIN
   LOOP
     dead_workers := dead_workers + 1;
     -- First its sessions: one may sit in a claim that never commits and never lets go of its tickets.
-    FOR session IN SELECT * FROM worker_sessions s WHERE s.worker = dead LOOP
+    FOR session IN
+      SELECT a.pid, a.backend_start IS NOT NULL AS known FROM worker_sessions s
+      JOIN pg_stat_activity a ON a.pid = s.pid AND a.datname = current_database() AND coalesce(a.backend_start, s.backend_start) = s.backend_start
+      WHERE s.worker = dead AND s.pid <> pg_backend_pid()
+    LOOP
       BEGIN
-        PERFORM pg_terminate_backend(a.pid) FROM pg_stat_activity a
-        WHERE a.pid = session.pid AND a.backend_start = session.backend_start AND a.pid <> pg_backend_pid();
+        -- PostgreSQL hides when a session of another role began. It may be somebody else's that has the pid now, so it is let live.
+        IF NOT session.known THEN
+          RAISE insufficient_privilege;
+        END IF;
+        PERFORM pg_terminate_backend(session.pid);
       EXCEPTION WHEN insufficient_privilege THEN
         RAISE WARNING 'cannot end session % of dead worker %: its role is another', session.pid, dead;
       END;
     END LOOP;
     SELECT array_agg(l.id ORDER BY l.id) INTO held FROM leases l WHERE l.worker = dead;
-    SELECT count(*) INTO running FROM leases l JOIN tasks t ON t.id = ANY (l.task_ids) AND t.lease = l.id AND t.status = 'running'
-    WHERE l.worker = dead;
+    -- OFFSET 0 keeps the planner from reading the whole history, whatever the statistics of leases say.
+    SELECT count(*) INTO running FROM leases l CROSS JOIN LATERAL unnest(l.task_ids) AS u (id)
+    CROSS JOIN LATERAL (SELECT o.lease, o.status FROM tasks o WHERE o.id = u.id OFFSET 0) t
+    WHERE l.worker = dead AND t.lease = l.id AND t.status = 'running';
     -- What died beside others did so also in a later cycle, when the others are rescued already.
     running := greatest(running, (SELECT w.ran_at_death FROM workers w WHERE w.id = dead));
     FOREACH one IN ARRAY coalesce(held, '{}') LOOP
@@ -267,6 +340,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM leases l WHERE l.id = ANY (held)) THEN
       DELETE FROM worker_sessions s WHERE s.worker = dead;
       DELETE FROM workers w WHERE w.id = dead;
+      PERFORM forget_wish(dead);
     ELSE
       UPDATE workers w SET ran_at_death = running WHERE w.id = dead AND w.ran_at_death IS DISTINCT FROM running;
     END IF;
@@ -282,12 +356,17 @@ END $$;
 
 -- Name: FUNCTION rescue(most integer); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.rescue(most integer) IS 'Private, for workers, in turn: ends the sessions of workers not seen for their lease_ttl and makes their tasks claimable again, one at a time.
+A session of another role is ended if the caller''s is a member of pg_signal_backend and pg_read_all_stats (or pg_monitor); otherwise there is a warning.
 Any number may run at once (dead workers are taken FOR UPDATE SKIP LOCKED). Locks those workers'' rows, then tasks (SKIP LOCKED), then leases. Returns how many workers and tasks.';
 
 -- Name: tidy(interval); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.tidy(keep interval DEFAULT '30 days'::interval) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 DECLARE
@@ -296,7 +375,7 @@ DECLARE
 BEGIN
   -- A wish that was not committed yet when the attempt's end was recorded: the task waits to run again, which nobody wants.
   FOR wish IN
-    SELECT c.task FROM cancel_requests c JOIN tasks t ON t.id = c.task
+    SELECT c.task FROM cancel_requests c CROSS JOIN LATERAL (SELECT o.status FROM tasks o WHERE o.id = c.task OFFSET 0) t
     WHERE t.status NOT IN ('running', 'completed', 'failed', 'cancelled') ORDER BY c.task
   LOOP
     BEGIN
@@ -312,24 +391,30 @@ BEGIN
   DELETE FROM cancel_requests c WHERE c.task IN (
     SELECT o.task FROM cancel_requests o
     WHERE NOT EXISTS (SELECT FROM tasks t WHERE t.id = o.task AND t.status NOT IN ('completed', 'failed', 'cancelled')) FOR UPDATE SKIP LOCKED);
+  -- Asked of a worker that was just going.
+  DELETE FROM worker_wishes o WHERE o.worker IN (
+    SELECT s.worker FROM worker_wishes s WHERE NOT EXISTS (SELECT FROM workers w WHERE w.id = s.worker) FOR UPDATE SKIP LOCKED);
   DELETE FROM task_stats s WHERE s.minute < clock() - keep;
 END $$;
 
 -- Name: FUNCTION tidy(keep interval); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.tidy(keep interval) IS 'Private, for workers, in turn: cancels tasks that somebody asked to cancel just when an attempt of theirs ended, and removes answered cancel
-requests and old statistics. Locks those tasks'' tickets and rows (it waits for two of them, as long as cancel() does), then the rows it deletes.';
+requests, wishes of workers that are gone and old statistics. Locks those tasks'' tickets and rows (it waits for two of them, as long as cancel() does), then the rows it deletes.';
 
 -- Name: want_wakes(uuid, boolean); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.want_wakes(worker uuid, wanted boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
     AS $$
 BEGIN
   UPDATE workers w SET wants_wake = wanted WHERE w.id = want_wakes.worker AND w.wants_wake <> wanted;
 END $$;
 
 -- Name: FUNCTION want_wakes(worker uuid, wanted boolean); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.want_wakes(worker uuid, wanted boolean) IS 'Private, for workers: whether an enqueue is to notify this worker. After setting it, poll until every transaction that was open then has ended: one of them may have looked before. Locks the worker''s row.';
+COMMENT ON FUNCTION millrace.want_wakes(worker uuid, wanted boolean) IS 'Private, for workers: whether an enqueue is to notify this worker. After setting it, poll until every transaction that was open then has ended: one of them may have looked before. Locks the worker''s row. Errors: 55P03: repeat.';
 
 -- Name: worker_channel(uuid); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.worker_channel(worker uuid) RETURNS text

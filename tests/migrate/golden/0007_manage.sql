@@ -3,6 +3,9 @@
 CREATE FUNCTION millrace.cancel(id bigint) RETURNS millrace.status
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
@@ -75,6 +78,9 @@ COMMENT ON FUNCTION millrace.doctor() IS 'Where tasks, tickets and leases disagr
 CREATE FUNCTION millrace.drop_ticket(task millrace.tasks) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 BEGIN
   -- Two statements, each with all columns of the index: one for both buckets may walk the whole index.
@@ -168,6 +174,9 @@ another task with its unique key is live), 55P03.';
 CREATE FUNCTION millrace.revive(id bigint) RETURNS millrace.status
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
   task tasks;
@@ -282,8 +291,23 @@ CREATE VIEW millrace.running_tasks AS
     t.args
    FROM (((millrace.leases l
      CROSS JOIN LATERAL unnest(l.task_ids) u(id))
-     JOIN millrace.tasks t ON (((t.id = u.id) AND (t.lease = l.id) AND (t.status = 'running'::millrace.status))))
-     LEFT JOIN millrace.workers w ON ((w.id = l.worker)));
+     CROSS JOIN LATERAL ( SELECT o.id,
+            o.kind,
+            o.queue,
+            o.status,
+            o.priority,
+            o.attempt,
+            o.max_attempts,
+            o.started_at,
+            o.timeout,
+            o.lease,
+            o.worker,
+            o.args
+           FROM millrace.tasks o
+          WHERE (o.id = u.id)
+         OFFSET 0) t)
+     LEFT JOIN millrace.workers w ON ((w.id = l.worker)))
+  WHERE ((t.lease = l.id) AND (t.status = 'running'::millrace.status));
 
 -- Name: VIEW running_tasks; Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON VIEW millrace.running_tasks IS 'Tasks in a lease, with the worker that holds it.';

@@ -272,12 +272,14 @@ BEGIN
   IF misfire_max IS NULL OR misfire_max NOT BETWEEN 1 AND 100 THEN
     PERFORM refuse('misfire_max', format('is %s; allowed is 1 to 100', coalesce(misfire_max::text, 'null')));
   END IF;
-  IF grace IS NULL OR grace NOT BETWEEN interval '1 second' AND interval '365 days' THEN
-    PERFORM refuse('grace', format('is %s; allowed is 1 second to 365 days', coalesce(grace::text, 'null')));
+  IF grace IS NULL THEN
+    PERFORM refuse('grace', 'is null; allowed is 1 second to 365 days');
   END IF;
-  IF jitter IS NULL OR jitter NOT BETWEEN interval '0' AND interval '1 day' THEN
-    PERFORM refuse('jitter', format('is %s; allowed is 0 to 1 day', coalesce(jitter::text, 'null')));
+  PERFORM interval_check('grace', grace, '1 second', '365 days', '1 second to 365 days');
+  IF jitter IS NULL THEN
+    PERFORM refuse('jitter', 'is null; allowed is 0 to 1 day');
   END IF;
+  PERFORM interval_check('jitter', jitter, '0', '1 day', '0 to 1 day');
   IF exclusive IS NULL OR exclusive NOT IN ('no', 'skip', 'queue') THEN
     PERFORM refuse('exclusive', format('is %s; allowed are no, skip and queue', coalesce(quote_literal(left(exclusive, 64)), 'null')));
   END IF;

@@ -7,6 +7,9 @@ CREATE FUNCTION millrace.begin_wait(task bigint, follow boolean DEFAULT false) R
 DECLARE
   wait bigint;
 BEGIN
+  IF task IS NULL OR follow IS NULL THEN
+    PERFORM refuse(CASE WHEN task IS NULL THEN 'task' ELSE 'follow' END, 'must not be null');
+  END IF;
   INSERT INTO waits AS w (task, follow, expires_at)
   VALUES (begin_wait.task, begin_wait.follow, clock() + interval '1 minute') RETURNING w.id INTO wait;
   RETURN wait;
@@ -16,7 +19,7 @@ END $$;
 COMMENT ON FUNCTION millrace.begin_wait(task bigint, follow boolean) IS 'For whoever waits for a task: LISTEN on task_channel(task), call this and commit, then look at the task, and look again whenever told. An end
 that was being recorded before this was committed tells nobody: take pg_current_xact_id() then, and until
 pg_snapshot_xmin(pg_current_snapshot()) has reached it, look again after a while too. follow: be told of progress as well. Lasts a minute; renew_wait() prolongs it.
-Anyone with INSERT on waits may call it; locks only its new row.';
+Anyone with INSERT and SELECT on waits may call it; locks only its new row. Errors: 22023.';
 
 -- Name: end_wait(bigint, bigint); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.end_wait(task bigint, wait bigint) RETURNS void

@@ -14,6 +14,9 @@ COMMENT ON TYPE millrace.enqueued IS 'The answer of enqueue_once(): a task, its 
 CREATE FUNCTION millrace.enqueue_once(kind text, args jsonb DEFAULT '{}'::jsonb, key text DEFAULT NULL::text, key_for interval DEFAULT NULL::interval, unique_key text DEFAULT NULL::text, unique_by text[] DEFAULT NULL::text[], unique_for interval DEFAULT NULL::interval, debounce interval DEFAULT NULL::interval, debounce_max interval DEFAULT NULL::interval, throttle interval DEFAULT NULL::interval, replace boolean DEFAULT false, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, delay interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, backoff jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, wake boolean DEFAULT true, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, expires_in interval DEFAULT NULL::interval, correlation text DEFAULT NULL::text, tenant text DEFAULT NULL::text, tags text[] DEFAULT NULL::text[], metadata jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text) RETURNS millrace.enqueued
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 #variable_conflict use_variable
 DECLARE
@@ -53,7 +56,8 @@ BEGIN
         timeout, wake, expires_at, correlation, tenant, tags, metadata, traceparent);
       EXIT WHEN answer.replaced;
       SELECT h.task, h.status INTO holder, answer.status FROM holder_of(kind, scope, identity) h;
-      EXIT WHEN answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled');
+      -- It cannot be replaced: it has started, or is gone (null) and its key holds for a time.
+      EXIT WHEN holder IS NOT NULL AND (answer.status IS NULL OR answer.status IN ('running', 'retrying', 'waiting', 'completed', 'failed', 'cancelled'));
       IF holder IS NULL THEN
         -- What is new needs a run of its own.
         UPDATE task_keys k SET task = made, until = coalesce(clock() + unique_for, '-infinity')
@@ -85,19 +89,23 @@ COMMENT ON FUNCTION millrace.enqueue_once(kind text, args jsonb, key text, key_f
 (24 hours), also after the task ended. unique_key, or unique_by (fields of args; empty: all), says what is the same: one of these while it is live, and for unique_for if
 given; with replace a task not yet started gets these args and options. throttle: the first within this time. debounce: while it has not started, the newest replaces it and it
 runs so long from now, at most debounce_max (ten times as long) after the first. Without unique_key and unique_by these two concern the kind as a whole.
-The others as in enqueue(). Anyone who may write tasks may call it. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.';
+The others as in enqueue(). Who calls it needs what enqueue() needs with USAGE on tasks_id_seq, SELECT on tasks, and SELECT, INSERT and UPDATE on task_keys; for replace, debounce and
+unique tasks that expire also UPDATE on tasks, SELECT and DELETE on tickets, and SELECT on waits. Waits for another transaction that enqueues the same; locks key, ticket, task. Errors: 22023, 40001, 40P01.';
 
 -- Name: expire_task(bigint); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.expire_task(task bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
   one tasks;
 BEGIN
   FOR try IN 1..5 LOOP
     SELECT * INTO one FROM tasks t
-    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled', 'retrying') AND t.attempt = 0 AND t.expires_at <= clock();
+    WHERE t.id = expire_task.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND t.expires_at <= clock();
     EXIT WHEN NOT FOUND;
     -- No ticket: somebody took it, or put another in its place since this looked.
     CONTINUE WHEN NOT drop_ticket(one) AND try < 5;
@@ -166,13 +174,14 @@ CREATE FUNCTION millrace.key_holds(held millrace.task_keys) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET jit TO 'off'
     AS $$
   SELECT CASE held.scope
     WHEN 'debounce' THEN EXISTS (
       SELECT FROM tasks t WHERE t.id = held.task AND t.status IN ('pending', 'scheduled') AND t.attempt = 0 AND (t.expires_at <= clock()) IS NOT TRUE)
     WHEN 'unique' THEN held.until > clock() OR EXISTS (
       SELECT FROM tasks t WHERE t.id = held.task AND t.status NOT IN ('completed', 'failed', 'cancelled')
-        AND (t.expires_at <= clock() AND t.attempt = 0) IS NOT TRUE)
+        AND (t.expires_at <= clock() AND t.attempt = 0 AND t.status <> 'retrying') IS NOT TRUE)
     ELSE held.until > clock() END
 $$;
 
@@ -184,8 +193,6 @@ CREATE FUNCTION millrace.keys_check(key text, key_for interval, unique_key text,
     LANGUAGE plpgsql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  one record;
 BEGIN
   IF octet_length(key) NOT BETWEEN 1 AND 256 THEN
     PERFORM refuse('key', format('has %s bytes; allowed are 1 to 256', octet_length(key)));
@@ -207,14 +214,10 @@ BEGIN
       PERFORM refuse('unique_by', 'holds a field that is null, or has not 1 to 128 bytes');
     END IF;
   END IF;
-  FOR one IN
-    SELECT * FROM (VALUES ('key_for', key_for, interval '3650 days'), ('unique_for', unique_for, interval '3650 days'), ('debounce', debounce, interval '30 days'),
-                          ('debounce_max', debounce_max, interval '365 days'), ('throttle', throttle, interval '3650 days')) AS v (name, given, most)
-  LOOP
-    IF one.given NOT BETWEEN interval '1 millisecond' AND one.most THEN
-      PERFORM refuse(one.name, format('is %s; allowed is 1 millisecond to %s', one.given, one.most));
-    END IF;
-  END LOOP;
+  PERFORM interval_check(v.name, v.given, '1 millisecond', v.days * interval '1 day', format('1 millisecond to %s days', v.days))
+  FROM (VALUES ('key_for', key_for, 3650), ('unique_for', unique_for, 3650), ('debounce', debounce, 30), ('debounce_max', debounce_max, 365),
+               ('throttle', throttle, 3650)) AS v (name, given, days)
+  WHERE v.given IS NOT NULL;
   IF num_nonnulls(unique_for, debounce, throttle) > 1 THEN
     PERFORM refuse(CASE WHEN throttle IS NULL THEN 'debounce' ELSE 'throttle' END, 'cannot be given together with another of unique_for, debounce and throttle');
   END IF;
@@ -239,6 +242,9 @@ COMMENT ON FUNCTION millrace.keys_check(key text, key_for interval, unique_key t
 CREATE FUNCTION millrace.replace_task(task bigint, args jsonb, queue text, priority integer, due timestamp with time zone, longest interval, max_attempts integer, backoff jsonb, timeout interval, wake boolean, expires_at timestamp with time zone, correlation text, tenant text, tags text[], metadata jsonb, traceparent text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
   old   tasks;
@@ -286,6 +292,9 @@ COMMENT ON FUNCTION millrace.replace_task(task bigint, args jsonb, queue text, p
 CREATE FUNCTION millrace.retake_key(task millrace.tasks) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     AS $$
 DECLARE
   holder bigint;

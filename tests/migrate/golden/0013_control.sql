@@ -3,17 +3,20 @@
 CREATE FUNCTION millrace.attend_wish(worker uuid, state text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    SET lock_timeout TO '250ms'
     AS $$
 DECLARE
   wish text;
 BEGIN
   UPDATE workers w SET state = attend_wish.state WHERE w.id = attend_wish.worker AND w.state <> attend_wish.state;
-  SELECT w.wish INTO wish FROM workers w WHERE w.id = attend_wish.worker;
+  SELECT o.wish INTO wish FROM worker_wishes o WHERE o.worker = attend_wish.worker;
   RETURN coalesce(wish, 'run');
 END $$;
 
 -- Name: FUNCTION attend_wish(worker uuid, state text); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.attend_wish(worker uuid, state text) IS 'Private, for workers: says what it does and returns what is asked of it. Locks its row if that changed.';
+COMMENT ON FUNCTION millrace.attend_wish(worker uuid, state text) IS 'Private, for workers: says what it does and returns what is asked of it (nothing: run). Locks its row if what it does changed. Errors: 55P03: repeat.';
 
 -- Name: pause_worker(text); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.pause_worker(worker text) RETURNS uuid
@@ -25,7 +28,8 @@ $$;
 
 -- Name: FUNCTION pause_worker(worker text); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.pause_worker(worker text) IS 'Asks a worker (by id, the beginning of it, or name) to claim no more until it is resumed; what has begun goes on, what it holds and has not begun is given back.
-Returns its id. Anyone who may write workers may call it. Locks its row. Errors: MR002, MR003 (it stops), 22023, 55P03.';
+Returns its id. Anyone who may read workers and write worker_wishes may call it. Locks what is asked of this worker against others who ask, and not the worker.
+Errors: MR002, MR003 (it stops), 22023, 55P03.';
 
 -- Name: resume_worker(text); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.resume_worker(worker text) RETURNS uuid
@@ -58,7 +62,9 @@ CREATE FUNCTION millrace.wish_of_worker(worker text, wish text) RETURNS uuid
 DECLARE
   target CONSTANT uuid := worker_named(worker);
 BEGIN
-  UPDATE workers w SET wish = wish_of_worker.wish WHERE w.id = target AND (w.wish <> 'stop' OR wish_of_worker.wish = 'stop');
+  INSERT INTO worker_wishes AS o (worker, wish) VALUES (target, wish_of_worker.wish)
+  ON CONFLICT ON CONSTRAINT worker_wishes_pkey DO UPDATE SET wish = excluded.wish, asked_at = excluded.asked_at
+    WHERE o.wish <> 'stop' OR excluded.wish = 'stop';
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'MR003', MESSAGE = format('worker %s was asked to stop', target);
   END IF;
@@ -67,7 +73,7 @@ BEGIN
 END $$;
 
 -- Name: FUNCTION wish_of_worker(worker text, wish text); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.wish_of_worker(worker text, wish text) IS 'Private: writes down what is asked of a worker, and tells it. Locks its row. Errors: MR002, MR003, 22023, 55P03.';
+COMMENT ON FUNCTION millrace.wish_of_worker(worker text, wish text) IS 'Private: writes down what is asked of a worker, and tells it. Locks the row of what is asked. Errors: MR002, MR003, 22023, 55P03.';
 
 -- Name: worker_named(text); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.worker_named(worker text) RETURNS uuid
@@ -103,17 +109,23 @@ CREATE VIEW millrace.live_workers AS
     w.queues,
     w.kinds,
     w.state,
-    w.wish,
+    COALESCE(o.wish, 'run'::text) AS wish,
     ( SELECT count(*) AS count
-           FROM (millrace.leases l
-             JOIN millrace.tasks t ON (((t.id = ANY (l.task_ids)) AND (t.lease = l.id))))
-          WHERE ((l.worker = w.id) AND (t.status = 'running'::millrace.status))) AS running,
+           FROM ((millrace.leases l
+             CROSS JOIN LATERAL unnest(l.task_ids) u(id))
+             CROSS JOIN LATERAL ( SELECT o_1.lease,
+                    o_1.status
+                   FROM millrace.tasks o_1
+                  WHERE (o_1.id = u.id)
+                 OFFSET 0) t)
+          WHERE ((l.worker = w.id) AND (t.lease = l.id) AND (t.status = 'running'::millrace.status))) AS running,
     (COALESCE(s.completed, (0)::numeric))::bigint AS completed,
     (COALESCE(s.failed, (0)::numeric))::bigint AS failed,
     w.started_at,
     w.seen_at,
     (w.seen_at > (millrace.clock() - w.lease_ttl)) AS alive
-   FROM (millrace.workers w
+   FROM ((millrace.workers w
+     LEFT JOIN millrace.worker_wishes o ON ((o.worker = w.id)))
      LEFT JOIN LATERAL ( SELECT sum(k.completed) AS completed,
             sum((k.retried + k.failed)) AS failed
            FROM millrace.task_stats k

@@ -73,6 +73,7 @@ kinds, queues, statuses and ids one must fit, of tags all; from is inclusive, un
 CREATE FUNCTION millrace.filter_value(field text, shape text, given jsonb) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET "DateStyle" TO 'ISO'
     AS $_$
 DECLARE
   several CONSTANT jsonb := CASE WHEN jsonb_typeof(given) = 'array' THEN given ELSE jsonb_build_array(given) END;
@@ -86,8 +87,8 @@ BEGIN
       IF isfinite((given #>> '{}')::timestamptz) THEN
         RETURN (given #>> '{}')::timestamptz::text;
       END IF;
-    EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR invalid_parameter_value THEN
-      NULL;
+    EXCEPTION WHEN data_exception THEN
+      NULL;  -- whatever is wrong with it: its form, a field, its zone
     END;
     PERFORM refuse(field, format('is %s; allowed are times such as 2026-12-24T18:00:00Z', left(given::text, 64)));
   END IF;
@@ -95,9 +96,10 @@ BEGIN
     PERFORM refuse(field, format('has %s elements; allowed are 1 to 10000', jsonb_array_length(several)));
   END IF;
   SELECT e.value::text INTO wrong FROM jsonb_array_elements(several) e
-  WHERE NOT CASE shape WHEN 'ids' THEN jsonb_typeof(e.value) = 'number' AND e.value::text ~ '^[0-9]{1,18}$'
-                       WHEN 'statuses' THEN e.value #>> '{}' IN (SELECT s::text FROM unnest(enum_range(NULL::status)) s)
-                       ELSE jsonb_typeof(e.value) = 'string' AND octet_length(e.value #>> '{}') BETWEEN 1 AND 128 END
+  -- Of a null the statuses know neither yes nor no.
+  WHERE (CASE shape WHEN 'ids' THEN jsonb_typeof(e.value) = 'number' AND e.value::text ~ '^[0-9]{1,18}$'
+                     WHEN 'statuses' THEN e.value #>> '{}' IN (SELECT s::text FROM unnest(enum_range(NULL::status)) s)
+                     ELSE jsonb_typeof(e.value) = 'string' AND octet_length(e.value #>> '{}') BETWEEN 1 AND 128 END) IS NOT TRUE
   LIMIT 1;
   IF FOUND THEN
     PERFORM refuse(field, format('is %s; allowed are %s', left(wrong, 64), CASE shape WHEN 'ids' THEN 'ids of tasks'

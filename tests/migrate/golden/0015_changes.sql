@@ -45,6 +45,9 @@ COMMENT ON FUNCTION millrace.change_time_check(run_at timestamp with time zone) 
 CREATE FUNCTION millrace.delete_task(id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
@@ -76,6 +79,7 @@ CREATE FUNCTION millrace.forget_tasks(ids bigint[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     AS $$
 BEGIN
@@ -98,6 +102,9 @@ it whatever becomes of its task, and the others are tidied away. Locks those row
 CREATE FUNCTION millrace.move_task(id bigint, verb text, priority integer, run_at timestamp with time zone) RETURNS millrace.status
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
     SET lock_timeout TO '2s'
     AS $$
 DECLARE
@@ -253,20 +260,19 @@ CREATE FUNCTION millrace.take_tickets(candidates bigint[], conditions text, OUT 
     SET jit TO 'off'
     AS $_$
 BEGIN
-  -- Twice, because a ticket is found by all columns of its index or, with two buckets in one condition, by a walk through it.
+  -- Each look-up of a ticket has all columns of its index: as one condition for both buckets, or as a join that may be turned
+  -- round, it would walk through the queue's whole range.
   EXECUTE format($q$
     WITH held AS MATERIALIZED (
-      SELECT t.id, k.ctid AS tid
-      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = t.priority / 25 AND k.run_at = t.run_at AND k.id = t.id
-      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
-      FOR UPDATE OF k, t SKIP LOCKED),
-    suspect AS MATERIALIZED (
-      SELECT t.id, k.ctid AS tid
-      FROM tasks t JOIN tickets k ON k.queue = t.queue AND k.bucket = -1 AND k.run_at = t.run_at AND k.id = t.id
-      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %1$s
-      FOR UPDATE OF k, t SKIP LOCKED),
-    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h UNION ALL SELECT s.tid FROM suspect s)))
-    SELECT ARRAY(SELECT h.id FROM held h UNION SELECT s.id FROM suspect s), ARRAY(SELECT s.id FROM suspect s) $q$, conditions)
+      SELECT t.id, k.tid, b.bucket
+      FROM tasks t CROSS JOIN LATERAL (VALUES (t.priority / 25), (-1)) AS b (bucket)
+      CROSS JOIN LATERAL (
+        SELECT o.ctid AS tid FROM tickets o
+        WHERE o.queue = t.queue AND o.bucket = b.bucket AND o.run_at = t.run_at AND o.id = t.id FOR UPDATE SKIP LOCKED) k
+      WHERE t.id = ANY ($1) AND t.status IN ('pending', 'scheduled', 'retrying') AND %s
+      FOR UPDATE OF t SKIP LOCKED),
+    gone AS (DELETE FROM tickets k WHERE k.ctid = ANY (ARRAY(SELECT h.tid FROM held h)))
+    SELECT ARRAY(SELECT DISTINCT h.id FROM held h), ARRAY(SELECT h.id FROM held h WHERE h.bucket = -1) $q$, conditions)
   INTO ids, suspects USING candidates;
 END $_$;
 

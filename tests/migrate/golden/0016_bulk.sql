@@ -20,6 +20,8 @@ COMMENT ON FUNCTION millrace.begin_changes(action text, filter jsonb, after bigi
 CREATE FUNCTION millrace.cancel_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     SET lock_timeout TO '250ms'
     AS $_$
@@ -62,6 +64,8 @@ call it. Locks their tickets and rows (SKIP LOCKED), and cancel requests. Errors
 CREATE FUNCTION millrace.delete_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     SET lock_timeout TO '250ms'
     AS $_$
@@ -110,6 +114,8 @@ COMMENT ON FUNCTION millrace.left_over(candidates bigint[], conditions text, OUT
 CREATE FUNCTION millrace.move_tasks(action text, filter jsonb, most integer, after bigint, new_priority integer, new_time timestamp with time zone) RETURNS millrace.changes
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     SET lock_timeout TO '250ms'
     AS $$
@@ -169,6 +175,10 @@ COMMENT ON FUNCTION millrace.reschedule_tasks(filter jsonb, run_at timestamp wit
 CREATE FUNCTION millrace.retry_tasks(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     SET lock_timeout TO '250ms'
     AS $_$
@@ -226,7 +236,7 @@ END $_$;
 -- Name: FUNCTION retry_tasks(filter jsonb, most integer, after bigint); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.retry_tasks(filter jsonb, most integer, after bigint) IS 'Revives a batch of the failed tasks that fit (cancelled ones if the filter says that status), each as retry() does: a new budget of attempts, the error history kept. Anyone who may write
 tasks may call it. Locks unique keys, those that have one, then rows (SKIP LOCKED, but for those with a key: it waits for four of them, 250 ms each, and leaves
-the others with a key as held). Errors: 22023, 40P01: repeat.';
+the others with a key as held). Errors: 22023, 55P03 and 40P01: repeat.';
 
 -- Name: run_tasks_now(jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.run_tasks_now(filter jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes

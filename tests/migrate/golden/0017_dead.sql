@@ -23,11 +23,9 @@ CREATE FUNCTION millrace.forward_dead(ids bigint[]) RETURNS void
 DECLARE
   targets text[];
 BEGIN
-  -- Those that this transaction made dead letters. A settlement that is repeated changes nothing, and forwards nothing.
   WITH due AS MATERIALIZED (
     SELECT t.*, dead_target(t) AS target FROM tasks t
-    WHERE t.id = ANY (ids) AND t.status = 'failed' AND t.dead_at = clock()
-      AND NOT EXISTS (SELECT FROM tasks f WHERE f.id = t.forwarded_to AND f.created_at = clock())
+    WHERE t.id = ANY (ids) AND t.status = 'failed'
     ORDER BY t.id),
   made AS (
     INSERT INTO tasks (kind, queue, priority, max_attempts, timeout, backoff, args, correlation, tenant, tags, metadata, traceparent, forwarded_from)
@@ -44,7 +42,7 @@ BEGIN
 END $$;
 
 -- Name: FUNCTION forward_dead(ids bigint[]); Type: COMMENT; Schema: millrace; Owner: -
-COMMENT ON FUNCTION millrace.forward_dead(ids bigint[]) IS 'Private: forwards those of these tasks that became dead letters in this transaction, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
+COMMENT ON FUNCTION millrace.forward_dead(ids bigint[]) IS 'Private: forwards these tasks, each of which the caller has just made a dead letter, if their kind or queue has a dead-letter queue. The caller has locked their rows. Locks nothing else but its new rows.';
 
 -- Name: purge_dead(timestamp with time zone, jsonb, integer, bigint); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.purge_dead(before timestamp with time zone, filter jsonb DEFAULT '{}'::jsonb, most integer DEFAULT 1000, after bigint DEFAULT 0) RETURNS millrace.changes
@@ -85,7 +83,10 @@ BEGIN
   IF octet_length(target) NOT BETWEEN 1 AND 128 THEN
     PERFORM refuse('target', format('has %s bytes; allowed are 1 to 128', octet_length(target)));
   END IF;
-  -- Two at once could close a circle that neither sees.
+  -- Two at once could close a circle that neither sees. With a snapshot that is older than its lock, so could one after the other.
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION USING ERRCODE = 'active_sql_transaction', MESSAGE = 'set_dead_queue must run in READ COMMITTED';
+  END IF;
   LOCK TABLE dead_queues IN SHARE ROW EXCLUSIVE MODE;
   WHILE hop IS NOT NULL LOOP
     IF hop = queue THEN
@@ -103,7 +104,8 @@ END $$;
 
 -- Name: FUNCTION set_dead_queue(queue text, target text); Type: COMMENT; Schema: millrace; Owner: -
 COMMENT ON FUNCTION millrace.set_dead_queue(queue text, target text) IS 'Forwards what becomes a dead letter in a queue from now on: a new task of the same kind, args and options in the target queue, from where it is not forwarded again unless that queue
-has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03.';
+has a target of its own. null: no more. Anyone who may write dead_queues may call it. Locks that table against others who do this. Errors: 22023 (a circle), 55P03, 25001 (above READ
+COMMITTED, where circles cannot be seen).';
 
 -- Name: set_dead_queue_of_kind(text, text); Type: FUNCTION; Schema: millrace; Owner: -
 CREATE FUNCTION millrace.set_dead_queue_of_kind(kind text, target text) RETURNS void

@@ -111,9 +111,7 @@ BEGIN
     PERFORM refuse('name', format('has %s bytes; allowed is 1 to 128', octet_length(name)));
   END IF;
   IF ttl IS NULL THEN PERFORM refuse('ttl', 'must not be null'); END IF;
-  IF ttl NOT BETWEEN interval '1 second' AND interval '1 day' THEN
-    PERFORM refuse('ttl', format('is %s; allowed is 1 second to 1 day', ttl));
-  END IF;
+  PERFORM interval_check('ttl', ttl, '1 second', '1 day', '1 second to 1 day');
 END $$;
 
 -- Name: FUNCTION lock_check(name text, ttl interval); Type: COMMENT; Schema: millrace; Owner: -
