@@ -65,7 +65,7 @@ struct Backoff {
   Milliseconds base{15'000};    ///< The first delay; 0 to 365 days.
   Milliseconds cap{3'600'000};  ///< The longest delay, before jitter; 0 to 365 days.
   double multiplier = 2;        ///< exponential only: each delay is this many times the one before; 1 to 100.
-  double jitter = 0.15;         ///< Each delay is multiplied by a random factor from 1 - jitter to 1 + jitter; 0 to 0.5.
+  double jitter = 0.15;         ///< Each delay is multiplied by a random factor from 1 - jitter to 1 + jitter; 0, or 0.000001 to 0.5.
   bool operator==(const Backoff&) const = default;
 };
 

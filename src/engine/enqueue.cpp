@@ -29,7 +29,8 @@ void check_backoff(const Backoff& backoff) {
   check_range("backoff.base", static_cast<double>(backoff.base.count()), 0, year_ms, " ms");
   check_range("backoff.cap", static_cast<double>(backoff.cap.count()), 0, year_ms, " ms");
   check_range("backoff.multiplier", backoff.multiplier, 1, 100);
-  check_range("backoff.jitter", backoff.jitter, 0, 0.5);
+  if (!(backoff.jitter == 0 || (backoff.jitter >= 1e-6 && backoff.jitter <= 0.5)))
+    throw InvalidArgument("backoff.jitter", fmt::format("is {}; allowed are 0, and 0.000001 to 0.5", backoff.jitter));
 }
 
 }  // namespace

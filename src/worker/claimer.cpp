@@ -272,7 +272,13 @@ bool Claimer::attend_suspects() {
 void Claimer::attend_wish() {
   const bool wanted = !policy_.wanted() && state_.options.listen;
   if (wanted == policy_.wanted()) return;
-  link_->run(fmt::format("SELECT {}.want_wakes($1, $2)", state_.schema), Params().text(state_.id).boolean(wanted));
+  try {
+    link_->run(fmt::format("SELECT {}.want_wakes($1, $2)", state_.schema), Params().text(state_.id).boolean(wanted));
+  } catch (const DatabaseError& e) {
+    if (e.sqlstate() != "55P03") throw;
+    // Somebody holds this worker's row. That keeps nobody from claiming.
+    return policy_.put_off(Clock::now());
+  }
   policy_.changed(Clock::now());
   newest_ = 0;
   if (wanted) {

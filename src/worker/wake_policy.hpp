@@ -32,6 +32,8 @@ class WakePolicy {
     wakes_ = 0;
     full_in_a_row_ = 0;
   }
+  /// It could not be changed now: not before a second has passed.
+  void put_off(Clock::time_point now) noexcept { changed_ = now; }
   /// The row was written anew (register): the flag is down.
   void reset() noexcept { *this = WakePolicy{}; }
   [[nodiscard]] bool wanted() const noexcept { return wanted_; }

@@ -177,6 +177,57 @@ TEST_CASE("rule 6: a row that a person holds stops neither claimer nor completer
   house.consistent();
 }
 
+TEST_CASE("rule 6: a suspect that a person holds stops neither other suspects nor ordinary tasks") {
+  House house;
+  const char* dead = "00000000-0000-4000-8000-0000000000dd";
+  auto& link = house.schema.connection();
+  link.run(fmt::format("SELECT register_worker('{}', 'dead', 'h', 1, '0', '{{default}}', '1 second')", dead));
+  const auto suspects = house.client.enqueue_many("quick", std::vector<std::string>(3, "{}"));
+  link.run(fmt::format(
+      "SELECT count(*) FROM claim('{}', 'default', 10, array_fill('-infinity'::timestamptz, '{{5}}'), array_fill(0, '{{5}}'))", dead));
+  link.run("UPDATE workers SET seen_at = now() - interval '1 hour'");
+  link.run("SELECT * FROM rescue()");
+  REQUIRE(house.count("tickets WHERE bucket = -1") == 3);
+  Session person(house.schema);
+  person.script("BEGIN");
+  person.run(fmt::format("SELECT FROM tasks WHERE id = {} FOR UPDATE", suspects[0].value));
+  const auto other = house.client.enqueue("quick").id;
+  Worker worker(house.options());
+  worker.handle_raw("quick", nothing);
+  worker.start();
+  CHECK(house.reaches(other, Status::completed));
+  CHECK(house.reaches(suspects[1], Status::completed));
+  CHECK(house.reaches(suspects[2], Status::completed));
+  CHECK(house.status(suspects[0]) == Status::retrying);
+  person.script("COMMIT");
+  CHECK(house.reaches(suspects[0], Status::completed));
+  CHECK(worker.stop());
+  house.consistent();
+}
+
+TEST_CASE("who holds a worker's row keeps it neither from claiming nor, once he lets go, from living") {
+  House house;
+  auto options = house.options();
+  options.lease_ttl = 1s;
+  Worker worker(options);
+  worker.handle_raw("quick", nothing);
+  worker.start();
+  REQUIRE(eventually([&] { return house.count("workers WHERE wants_wake") == 1; }));
+  Session person(house.schema);
+  person.script("BEGIN");
+  person.run("SELECT FROM workers FOR UPDATE");
+  for (int i = 0; i < 20; ++i) REQUIRE(house.client.wait(house.client.enqueue("quick").id, 20s)->status == Status::completed);
+  REQUIRE(eventually(
+      [&] { return house.schema.number("SELECT count(*) FROM workers WHERE seen_at < clock() - interval '1.5 seconds'") == 1; }));
+  person.script("COMMIT");
+  // Now it beats before anybody takes it for dead, itself included.
+  REQUIRE(eventually(
+      [&] { return house.schema.number("SELECT count(*) FROM workers WHERE seen_at > clock() - interval '0.5 seconds'") == 1; }));
+  CHECK(house.schema.value("SELECT id FROM workers") == worker.id());
+  CHECK(worker.stop());
+  house.consistent();
+}
+
 TEST_CASE("a scheduled task runs when it is due, without waiting for a poll") {
   House house;
   auto options = house.options();
