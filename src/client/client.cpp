@@ -108,15 +108,10 @@ std::vector<TaskId> Client::enqueue_many(std::string_view kind, std::span<const 
   EnqueueOptions here = options;
   here.schema = impl_->options.schema;
   return impl_->write([&](postgres::Connection& open) {
-    open.script("BEGIN");
-    try {
-      auto ids = engine::enqueue_many(Impl::through(open), kind, args, here);
-      open.script("COMMIT");
-      return ids;
-    } catch (...) {
-      if (!open.broken()) open.script("ROLLBACK");
-      throw;
-    }
+    postgres::Connection::Scope scope(open);
+    auto ids = engine::enqueue_many(Impl::through(open), kind, args, here);
+    scope.commit();
+    return ids;
   });
 }
 

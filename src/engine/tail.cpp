@@ -52,27 +52,23 @@ std::vector<Transition> Tail::look(postgres::Connection& connection) {
   skipped_ = 0;
   // One snapshot for all that it reads, and plans that do not depend on what the tables held when they were analysed. All of
   // it ends with the transaction, so it works behind a transaction pooler and on a standby too.
-  connection.script(
+  postgres::Connection::Scope scope(
+      connection,
       "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
       " SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan");
-  try {
-    begin(connection);
-    for (int pages = 1;; ++pages) {
-      ++looks_;
-      const Found found = options_.correlation ? find_correlated(connection) : find(connection);
-      read(connection, found, transitions);
-      if (!full_) break;
-      if (pages == pages_max) {
-        skip_ahead(connection);
-        break;
-      }
+  begin(connection);
+  for (int pages = 1;; ++pages) {
+    ++looks_;
+    const Found found = options_.correlation ? find_correlated(connection) : find(connection);
+    read(connection, found, transitions);
+    if (!full_) break;
+    if (pages == pages_max) {
+      skip_ahead(connection);
+      break;
     }
-    begun_ = true;
-    connection.script("COMMIT");
-  } catch (...) {
-    if (!connection.broken()) connection.script("ROLLBACK");
-    throw;
   }
+  begun_ = true;
+  scope.commit();
   forget();
   std::stable_sort(transitions.begin(), transitions.end(),
                    [](const Transition& a, const Transition& b) { return std::tie(a.at, a.id.value) < std::tie(b.at, b.id.value); });

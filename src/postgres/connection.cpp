@@ -97,7 +97,8 @@ struct Connection::Impl {
     pointers.reserve(values.size());
     for (const auto& value : values) pointers.push_back(value ? value->c_str() : nullptr);
     const auto bound = pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end());
-    if (!session) return in_one_transaction(work, [&] { return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound); });
+    const auto statement = [&] { return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound); };
+    if (!session) return scoped ? statement() : in_one_transaction(work, statement);
     auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
     if (fresh) {
       ++statements;  // a name is never used twice, also when its statement could not be prepared
@@ -129,6 +130,7 @@ struct Connection::Impl {
 
   bool session;
   bool lost = false;
+  bool scoped = false;  // a Scope is open
   int statements = 0;
   std::string schema;
   pqxx::connection link;
@@ -162,6 +164,35 @@ Result Connection::script(const std::string& sql) {
     return Result(std::make_shared<const pqxx::result>(work.exec(sql)));
   } catch (const std::exception&) {
     impl_->rethrow();
+  }
+}
+
+Connection::Scope::Scope(Connection& connection, const std::string& begin) : connection_(connection) {
+  connection_.impl_->scoped = true;
+  try {
+    connection_.script(begin);
+  } catch (...) {
+    roll_back();  // the BEGIN may be done, and what follows it refused
+    throw;
+  }
+}
+
+Connection::Scope::~Scope() {
+  if (open_) roll_back();
+}
+
+void Connection::Scope::commit() {
+  open_ = connection_.impl_->scoped = false;
+  connection_.script("COMMIT");
+}
+
+void Connection::Scope::roll_back() noexcept {
+  open_ = connection_.impl_->scoped = false;
+  try {
+    if (!connection_.broken()) connection_.script("ROLLBACK");
+  } catch (const std::exception&) {
+    // The connection is gone, and with it the transaction.
+    return;
   }
 }
 

@@ -212,6 +212,19 @@ TEST_CASE("a look reads a bounded number of rows by index, whatever waits") {
   CHECK_THROWS_AS(engine::Tail({.queue = ""}, room.schema.name()), InvalidArgument);
 }
 
+TEST_CASE("a look is one transaction, also without session state") {
+  Room room;
+  const auto stateless = std::make_unique<postgres::Connection>(
+      postgres::Dial{.url = room.schema.url(), .application = "millrace test", .schema = room.schema.name(), .session = false});
+  enqueue(room.schema, 1);
+  engine::Tail tail({.since = 1h}, room.schema.name());
+  room.schema.connection().script(
+      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$ BEGIN"
+      " IF current_query() ~ 'lanes|known' AND current_setting('transaction_isolation') || current_setting('enable_sort')"
+      "  <> 'repeatable readoff' THEN RAISE 'in a transaction of its own'; END IF; RETURN now(); END $$");
+  CHECK(story(tail.look(*stateless)) == "1:pending");
+}
+
 TEST_CASE("Client::tail follows a worker until it is told to stop, and survives the loss of its connection") {
   House house;
   Worker worker(house.options());
