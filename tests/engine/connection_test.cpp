@@ -41,6 +41,8 @@ TEST_CASE("what is no answer of the server is a lost connection, whatever the dr
   CHECK_THROWS_AS(translated(pqxx::sql_error("server closed the connection unexpectedly", "SELECT 1")), millrace::ConnectionError);
   CHECK_THROWS_AS(translated(pqxx::broken_connection("gone")), millrace::ConnectionError);
   CHECK_THROWS_AS(translated(pqxx::failure("Could not obtain client encoding: not connected")), millrace::ConnectionError);
+  CHECK_THROWS_AS(translated(pqxx::sql_error("FATAL:  terminating connection due to idle-session timeout", "SELECT 1", "57P05")),
+                  millrace::ConnectionError);
   CHECK_THROWS_AS(translated(pqxx::in_doubt_error("COMMIT was sent")), millrace::OutcomeUnknown);
   CHECK_THROWS_AS(translated(pqxx::sql_error("ERROR:  no", "SELECT 1", "42601")), millrace::DatabaseError);
   CHECK_THROWS_AS(translated(pqxx::transaction_rollback("ERROR:  no")), millrace::DatabaseError);
