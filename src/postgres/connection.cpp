@@ -99,19 +99,24 @@ struct Connection::Impl {
     const auto bound = pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end());
     const auto statement = [&] { return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound); };
     if (!session) return scoped ? statement() : in_one_transaction(work, statement);
-    auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
-    if (fresh) {
-      ++statements;  // a name is never used twice, also when its statement could not be prepared
-      try {
-        link.prepare(found->second, sql);
-        return work.exec_prepared(found->second, bound);
-      } catch (...) {
-        // libpqxx prepares on first use, so a statement that cannot be prepared fails here.
-        prepared.erase(found);
-        throw;
-      }
+    return work.exec_prepared(prepared_name(sql), bound);
+  }
+
+  // Left to itself libpqxx prepares on first use, and then nobody knows which of the two failed. A statement that cannot be
+  // prepared is forgotten; one that only fails stays prepared, or a session that tries it again and again would fill with its copies.
+  const std::string& prepared_name(const std::string& sql) {
+    const auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
+    if (!fresh) return found->second;
+    ++statements;  // a name is never used twice, also when its statement could not be prepared
+    try {
+      link.prepare(found->second, sql);
+      link.prepare_now(found->second);
+    } catch (...) {
+      link.unprepare(found->second);
+      prepared.erase(found);
+      throw;
     }
-    return work.exec_prepared(found->second, bound);
+    return found->second;
   }
 
   // Behind a pooler the session's settings are nobody's: the isolation level is said with each statement.

@@ -48,6 +48,21 @@ TEST_CASE("what is no answer of the server is a lost connection, whatever the dr
   CHECK_THROWS_AS(translated(pqxx::transaction_rollback("ERROR:  no")), millrace::DatabaseError);
 }
 
+TEST_CASE("a statement that fails again and again is prepared once") {
+  Schema schema;
+  auto& connection = schema.connection();
+  for (int i = 0; i < 5; ++i) {
+    CHECK_THROWS_AS(connection.run("SELECT 1 / $1::int", millrace::postgres::Params().integer(0)), millrace::DatabaseError);
+    CHECK_THROWS_AS(connection.run("SELECT FROM nowhere"), millrace::DatabaseError);
+  }
+  CHECK(schema.number("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT 1 / $1%'") == 1);
+  CHECK(schema.number("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%nowhere'") == 0);
+  CHECK(connection.run("SELECT 1 / $1::int", millrace::postgres::Params().integer(1)).integer(0, 0) == 1);
+  // A table that comes to be is found.
+  connection.script("CREATE TABLE nowhere ()");
+  CHECK(connection.run("SELECT FROM nowhere").size() == 0);
+}
+
 TEST_CASE("what the role may not do is an answer of the server, though the driver forgets its SQLSTATE") {
   Schema schema;
   auto& connection = schema.connection();
