@@ -24,7 +24,7 @@ namespace millrace {
 struct ClientOptions {
   ConnectionString database{};           ///< Default: libpq's environment.
   std::string schema = "millrace";       ///< 1 to 63 bytes.
-  Milliseconds connect_timeout{10'000};  ///< For each attempt to connect; at least one second.
+  Milliseconds connect_timeout{10'000};  ///< For each attempt to connect: one second to 24 days; what is beyond is taken for these.
   bool listen = true;                    ///< false: wait() polls, and no session state is kept. For transaction poolers.
 };
 

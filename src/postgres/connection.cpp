@@ -17,11 +17,14 @@
 namespace millrace::postgres {
 namespace {
 
+// libpq counts the seconds in 32 bits, and the milliseconds until they are over too.
+constexpr std::chrono::seconds connect_timeout_min{1}, connect_timeout_max = std::chrono::days(24);
+
 std::map<std::string, std::string> defaults_of(const Dial& dial) {
-  const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(dial.connect_timeout).count());
+  const auto timeout = std::clamp(std::chrono::ceil<std::chrono::seconds>(dial.connect_timeout), connect_timeout_min, connect_timeout_max);
   return {{"application_name", dial.application},
           {"client_encoding", "UTF8"},
-          {"connect_timeout", std::to_string(seconds)},
+          {"connect_timeout", std::to_string(timeout.count())},
           {"keepalives_idle", "10"},
           {"keepalives_interval", "5"},
           {"keepalives_count", "3"},

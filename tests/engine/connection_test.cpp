@@ -63,6 +63,14 @@ TEST_CASE("a statement that fails again and again is prepared once") {
   CHECK(connection.run("SELECT FROM nowhere").size() == 0);
 }
 
+TEST_CASE("any time to connect is one that the server's library takes") {
+  for (const millrace::Milliseconds time :
+       {millrace::Milliseconds::min(), 0ms, millrace::Milliseconds(3'000'000'000'000), millrace::Milliseconds::max()}) {
+    millrace::postgres::Connection link({.url = database_url(), .connect_timeout = time});
+    CHECK(link.run("SELECT 1").integer(0, 0) == 1);
+  }
+}
+
 TEST_CASE("what the role may not do is an answer of the server, though the driver forgets its SQLSTATE") {
   Schema schema;
   auto& connection = schema.connection();
