@@ -107,11 +107,10 @@ class Child {
         kill_at = Clock::now() + 2s;
       }
       if (Clock::now() >= kill_at) ::kill(-pid_, SIGKILL);
-      int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+      if (ended()) {
         // Whatever it left behind in its group must not hold the pipes, or outlive it.
         ::kill(-pid_, SIGKILL);
-        pid_ = -1;
+        const int status = take_status();
         exchange(0);
         pass_lines(true);
         return status;
@@ -137,6 +136,28 @@ class Child {
     ::dup2(err_.write.get(), STDERR_FILENO);
     ::execve(argv[0], argv, env);
     ::_exit(127);
+  }
+
+  // Whether it has ended. Nobody takes note of that yet: so long the number of its group is no other's.
+  bool ended() {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0) return info.si_pid == pid_;
+    if (errno != EINTR) forget();
+    return false;
+  }
+  int take_status() {
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0) {
+      if (errno != EINTR) forget();
+    }
+    pid_ = -1;
+    return status;
+  }
+  // Somebody else took note of its end, so its number may be another's: no signal is sent there any more.
+  [[noreturn]] void forget() {
+    const int error = errno;
+    pid_ = -1;
+    throw std::runtime_error(fmt::format("the program is gone, and nobody tells how it ended: {}", std::strerror(error)));
   }
 
   // One turn of reading and writing whatever can be.

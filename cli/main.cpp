@@ -89,6 +89,8 @@ int main(int argc, char** argv) {
   using namespace millrace;
   cli::occupy_standard_files();
   std::signal(SIGPIPE, SIG_IGN);
+  // A parent of ours may ignore it, and then nobody tells how the programs that we run ended.
+  std::signal(SIGCHLD, SIG_DFL);
   try {
     return cli::run(argc, argv);
   } catch (const cli::Exit& exit) {

@@ -192,3 +192,11 @@ TEST_CASE("without LISTEN a worker polls") {
   enqueue(house.schema, {"run"});
   CHECK(house.reaches("status", "completed"));
 }
+
+TEST_CASE("a worker whose parent ignored SIGCHLD learns of its programs' ends") {
+  House house;
+  enqueue(house.schema, {"run"});
+  const Command worker(house.worker("echo 7"), {.ignored = {SIGCHLD}});
+  CHECK(house.reaches("status", "completed"));
+  CHECK(house.value("result") == "7");
+}
