@@ -59,6 +59,17 @@ Pipe make_pipe() {
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
+// The length of the text without its last character, if that is cut off.
+std::size_t whole_characters(std::string_view text) {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xC0) == 0x80) continue;
+    const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    return length > back ? text.size() - back : text.size();
+  }
+  return text.size();
+}
+
 // One program under way.
 class Child {
  public:
@@ -182,12 +193,13 @@ class Child {
       lines_ += more;
       errors_ += more;
       trim(errors_);
-      pass_lines(lines_.size() > line_bytes_max);
+      pass_lines(false);
     }
   }
-  // On to whom they are for: whole lines, or (at the end, or when one has no end) all there is.
+  // On to whom they are for: whole lines, and at the end all there is. What is too long to be waited for goes in pieces.
   void pass_lines(bool all) {
-    const std::size_t end = all ? lines_.size() : lines_.rfind('\n') + 1;
+    std::size_t end = all ? lines_.size() : lines_.rfind('\n') + 1;
+    if (lines_.size() - end > line_bytes_max) end = whole_characters(lines_);
     if (end == 0) return;
     on_lines_(std::string_view(lines_).substr(0, end));
     lines_.erase(0, end);
@@ -197,7 +209,9 @@ class Child {
   }
   static void drain(Fd& from, std::string& into) {
     char buffer[65'536];
-    for (;;) {
+    // As much as a pipe holds. Whoever writes faster than we read must neither keep us from looking at the stop, nor make us drop
+    // the middle of a line before it was passed on.
+    for (std::size_t turns = 0; turns < output_bytes_max / sizeof buffer; ++turns) {
       const auto got = ::read(from.get(), buffer, sizeof buffer);
       if (got == 0) from.close();
       if (got <= 0) return;
