@@ -87,9 +87,10 @@ class Child {
     }
     env.push_back(nullptr);
     const char* const argv[] = {"/bin/sh", "-c", command.c_str(), nullptr};
+    const pid_t parent = ::getpid();
     pid_ = ::fork();
     if (pid_ < 0) throw std::runtime_error(fmt::format("the program cannot be started: {}", std::strerror(errno)));
-    if (pid_ == 0) become(const_cast<char* const*>(argv), env.data());
+    if (pid_ == 0) become(const_cast<char* const*>(argv), env.data(), parent);
     ::setpgid(pid_, pid_);
     in_.read.close();
     out_.write.close();
@@ -133,9 +134,11 @@ class Child {
   [[nodiscard]] const std::string& errors() const noexcept { return errors_; }
 
  private:
-  [[noreturn]] void become(char* const* argv, char* const* env) const {
+  [[noreturn]] void become(char* const* argv, char* const* env, pid_t parent) const {
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    // Of a death before that nobody tells.
+    if (::getppid() != parent) ::_exit(127);
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
