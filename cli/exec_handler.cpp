@@ -87,10 +87,16 @@ class Child {
     }
     env.push_back(nullptr);
     const char* const argv[] = {"/bin/sh", "-c", command.c_str(), nullptr};
+    // Until it has let go of this worker's handlers, a signal that is meant for the program would be taken for the worker's.
+    sigset_t all, before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
     const pid_t parent = ::getpid();
     pid_ = ::fork();
-    if (pid_ < 0) throw std::runtime_error(fmt::format("the program cannot be started: {}", std::strerror(errno)));
     if (pid_ == 0) become(const_cast<char* const*>(argv), env.data(), parent);
+    const int error = errno;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (pid_ < 0) throw std::runtime_error(fmt::format("the program cannot be started: {}", std::strerror(error)));
     ::setpgid(pid_, pid_);
     in_.read.close();
     out_.write.close();
@@ -139,12 +145,12 @@ class Child {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     // Of a death before that nobody tells.
     if (::getppid() != parent) ::_exit(127);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::signal(SIGPIPE, SIG_DFL);
     ::signal(SIGTERM, SIG_DFL);
     ::signal(SIGINT, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::dup2(in_.read.get(), STDIN_FILENO);
     ::dup2(out_.write.get(), STDOUT_FILENO);
     ::dup2(err_.write.get(), STDERR_FILENO);
