@@ -1,6 +1,8 @@
 // A stop that reaches the statement which a handler's session executes.
 #include "worker/house.hpp"
 
+#include "dev/run_program.hpp"
+
 #include <pqxx/pqxx>
 
 #include <fmt/format.h>
@@ -119,4 +121,13 @@ TEST_CASE("a timeout that is longer than a statement's can be leaves its transac
   const TaskId id = house.client.enqueue("patient", "{}", {.max_attempts = 1, .timeout = std::chrono::days(365)}).id;
   CHECK(house.client.wait(id, 30s)->status == Status::completed);
   CHECK(worker.stop());
+}
+
+TEST_CASE("one SIGTERM ends all workers that run in a process") {
+  House house;
+  const auto run = dev::run_program({.argv = {TWO_PROGRAM, house.schema.url(), house.schema.name()}});
+  INFO(run.err);
+  CHECK(run.status == 0);
+  CHECK(run.out == "all ended, and the signal is the program's again\n");
+  CHECK(house.count("workers") == 0);
 }
