@@ -59,6 +59,17 @@ Pipe make_pipe() {
   return {Fd(ends[0]), Fd(ends[1])};
 }
 
+// The length of the text without its last character, if that is cut off.
+std::size_t whole_characters(std::string_view text) {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xC0) == 0x80) continue;
+    const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+    return length > back ? text.size() - back : text.size();
+  }
+  return text.size();
+}
+
 // One program under way.
 class Child {
  public:
@@ -76,9 +87,16 @@ class Child {
     }
     env.push_back(nullptr);
     const char* const argv[] = {"/bin/sh", "-c", command.c_str(), nullptr};
+    // Until it has let go of this worker's handlers, a signal that is meant for the program would be taken for the worker's.
+    sigset_t all, before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t parent = ::getpid();
     pid_ = ::fork();
-    if (pid_ < 0) throw std::runtime_error(fmt::format("the program cannot be started: {}", std::strerror(errno)));
-    if (pid_ == 0) become(const_cast<char* const*>(argv), env.data());
+    if (pid_ == 0) become(const_cast<char* const*>(argv), env.data(), parent);
+    const int error = errno;
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (pid_ < 0) throw std::runtime_error(fmt::format("the program cannot be started: {}", std::strerror(error)));
     ::setpgid(pid_, pid_);
     in_.read.close();
     out_.write.close();
@@ -107,11 +125,10 @@ class Child {
         kill_at = Clock::now() + 2s;
       }
       if (Clock::now() >= kill_at) ::kill(-pid_, SIGKILL);
-      int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+      if (ended()) {
         // Whatever it left behind in its group must not hold the pipes, or outlive it.
         ::kill(-pid_, SIGKILL);
-        pid_ = -1;
+        const int status = take_status();
         exchange(0);
         pass_lines(true);
         return status;
@@ -123,20 +140,44 @@ class Child {
   [[nodiscard]] const std::string& errors() const noexcept { return errors_; }
 
  private:
-  [[noreturn]] void become(char* const* argv, char* const* env) const {
+  [[noreturn]] void become(char* const* argv, char* const* env, pid_t parent) const {
     ::setpgid(0, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    // Of a death before that nobody tells.
+    if (::getppid() != parent) ::_exit(127);
     ::signal(SIGPIPE, SIG_DFL);
     ::signal(SIGTERM, SIG_DFL);
     ::signal(SIGINT, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::dup2(in_.read.get(), STDIN_FILENO);
     ::dup2(out_.write.get(), STDOUT_FILENO);
     ::dup2(err_.write.get(), STDERR_FILENO);
     ::execve(argv[0], argv, env);
     ::_exit(127);
+  }
+
+  // Whether it has ended. Nobody takes note of that yet: so long the number of its group is no other's.
+  bool ended() {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0) return info.si_pid == pid_;
+    if (errno != EINTR) forget();
+    return false;
+  }
+  int take_status() {
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0) {
+      if (errno != EINTR) forget();
+    }
+    pid_ = -1;
+    return status;
+  }
+  // Somebody else took note of its end, so its number may be another's: no signal is sent there any more.
+  [[noreturn]] void forget() {
+    const int error = errno;
+    pid_ = -1;
+    throw std::runtime_error(fmt::format("the program is gone, and nobody tells how it ended: {}", std::strerror(error)));
   }
 
   // One turn of reading and writing whatever can be.
@@ -161,12 +202,13 @@ class Child {
       lines_ += more;
       errors_ += more;
       trim(errors_);
-      pass_lines(lines_.size() > line_bytes_max);
+      pass_lines(false);
     }
   }
-  // On to whom they are for: whole lines, or (at the end, or when one has no end) all there is.
+  // On to whom they are for: whole lines, and at the end all there is. What is too long to be waited for goes in pieces.
   void pass_lines(bool all) {
-    const std::size_t end = all ? lines_.size() : lines_.rfind('\n') + 1;
+    std::size_t end = all ? lines_.size() : lines_.rfind('\n') + 1;
+    if (lines_.size() - end > line_bytes_max) end = whole_characters(lines_);
     if (end == 0) return;
     on_lines_(std::string_view(lines_).substr(0, end));
     lines_.erase(0, end);
@@ -176,7 +218,9 @@ class Child {
   }
   static void drain(Fd& from, std::string& into) {
     char buffer[65'536];
-    for (;;) {
+    // As much as a pipe holds. Whoever writes faster than we read must neither keep us from looking at the stop, nor make us drop
+    // the middle of a line before it was passed on.
+    for (std::size_t turns = 0; turns < output_bytes_max / sizeof buffer; ++turns) {
       const auto got = ::read(from.get(), buffer, sizeof buffer);
       if (got == 0) from.close();
       if (got <= 0) return;

@@ -62,8 +62,6 @@ bool on_terminal() {
 class Child {
  public:
   Child(const std::vector<std::string>& command, const std::vector<std::string>& environment) : own_group_(!on_terminal()) {
-    // A parent of ours may ignore it, and then nobody tells how the command ended.
-    std::signal(SIGCHLD, SIG_DFL);
     sigset_t ours;
     sigemptyset(&ours);
     for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT}) sigaddset(&ours, number);

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -89,6 +90,8 @@ int main(int argc, char** argv) {
   using namespace millrace;
   cli::occupy_standard_files();
   std::signal(SIGPIPE, SIG_IGN);
+  // A parent of ours may ignore it, and then nobody tells how the programs that we run ended.
+  std::signal(SIGCHLD, SIG_DFL);
   try {
     return cli::run(argc, argv);
   } catch (const cli::Exit& exit) {
@@ -102,8 +105,9 @@ int main(int argc, char** argv) {
   } catch (const ConnectionError& e) {
     return cli::explain_connection(e);
   } catch (const std::system_error& e) {
-    // fmt throws it when it cannot print; anything else of the system fails as an Error.
-    return cli::fail_output(e.code().value());
+    // fmt throws it when it cannot print, and then the file remembers. Anything else has nothing to do with the output.
+    if (std::ferror(stdout) != 0) return cli::fail_output(e.code().value());
+    return cli::fail(1, e.what());
   } catch (const std::exception& e) {
     return cli::fail(1, e.what());
   }

@@ -24,7 +24,7 @@ namespace millrace {
 struct ClientOptions {
   ConnectionString database{};           ///< Default: libpq's environment.
   std::string schema = "millrace";       ///< 1 to 63 bytes.
-  Milliseconds connect_timeout{10'000};  ///< For each attempt to connect; at least one second.
+  Milliseconds connect_timeout{10'000};  ///< For each attempt to connect: one second to 24 days; what is beyond is taken for these.
   bool listen = true;                    ///< false: wait() polls, and no session state is kept. For transaction poolers.
 };
 
@@ -192,7 +192,7 @@ class Client {
   /// once; at most 10 years). Woken by LISTEN, so within milliseconds; with `listen` false in the options it looks, up to four times a
   /// second. `on_progress` is called, on this thread, with each progress that is seen meanwhile. A lost connection is replaced, for up to a
   /// minute. Uses a connection of its own, kept for the next call: other calls need not wait for it. Throws NotFound if there is no such
-  /// task, or no more.
+  /// task, or no more, and what `on_progress` throws.
   std::optional<TaskRecord> wait(TaskId id, Milliseconds timeout = std::chrono::days(3650),
                                  const std::function<void(const Progress&)>& on_progress = {});
   /// How far its latest run has come; none if that has not said, or the task was claimed anew since.

@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <millrace/outcome.hpp>
+
 namespace millrace::detail {
 
 /// Finds the value that a conversion objects to, by asking it again about the document with one value changed at a time:
@@ -44,7 +46,7 @@ class FailingPath {
     try {
       convert_(document_);
     } catch (const std::exception& e) {
-      return e.what();
+      return text_of(e);
     } catch (...) {
     }
     return {};
@@ -101,7 +103,8 @@ class FailingPath {
 
 /// What the exception says, without the number that nlohmann puts before it.
 inline std::string plain_message(const std::exception& e) {
-  std::string_view text = e.what();
+  const std::string whole = text_of(e);
+  std::string_view text = whole;
   if (text.starts_with("[json.exception.")) {
     if (const std::size_t end = text.find("] "); end != std::string_view::npos) text.remove_prefix(end + 2);
   }

@@ -93,7 +93,7 @@ class Task {
     try {
       return nlohmann::json(args).dump();
     } catch (const nlohmann::json::exception& e) {
-      throw InvalidArgument("args", std::string("cannot be written as JSON: ") + e.what());
+      throw InvalidArgument("args", "cannot be written as JSON: " + text_of(e));
     }
   }
   /// These options, with the definition's defaults where they are unset.
@@ -157,7 +157,7 @@ class Task {
     } catch (const Fail& fail) {
       return fail.reason;
     } catch (const std::exception& e) {
-      return e.what();
+      return text_of(e);
     }
   }
 

@@ -140,7 +140,8 @@ class Worker {
   }
 
   /// start(), then waits for SIGTERM or SIGINT (or for stop() from another thread, or for Client::stop_worker), then stop(). A second
-  /// signal ends the grace at once. Throws what start() throws. The signals' earlier dispositions are restored.
+  /// signal ends the grace at once. Throws what start() throws. Several workers may run() at once, each on a thread of its own: each
+  /// signal reaches all of them. The signals' earlier dispositions are restored when the last one is done.
   void run();
   /// Connects, registers and begins to claim. Throws ConnectionError or SchemaError if that fails now, Error if the system gives no
   /// more threads, and StateError if it was started before: a worker starts once. Later losses of the connection are survived: it

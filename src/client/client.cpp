@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include <mutex>
+#include <utility>
 
 namespace millrace {
 
@@ -108,15 +109,10 @@ std::vector<TaskId> Client::enqueue_many(std::string_view kind, std::span<const 
   EnqueueOptions here = options;
   here.schema = impl_->options.schema;
   return impl_->write([&](postgres::Connection& open) {
-    open.script("BEGIN");
-    try {
-      auto ids = engine::enqueue_many(Impl::through(open), kind, args, here);
-      open.script("COMMIT");
-      return ids;
-    } catch (...) {
-      if (!open.broken()) open.script("ROLLBACK");
-      throw;
-    }
+    postgres::Connection::Scope scope(open);
+    auto ids = engine::enqueue_many(Impl::through(open), kind, args, here);
+    scope.commit();
+    return ids;
   });
 }
 
@@ -186,20 +182,24 @@ std::optional<TaskRecord> Client::wait(TaskId id, Milliseconds timeout, const st
   engine::Watch watch([this] { return impl_->connect(); }, impl_->take_idle(), schema, id, static_cast<bool>(on_progress),
                       impl_->options.listen);
   std::optional<TaskRecord> ended;
+  std::optional<Progress> news;
   std::optional<Time> told;
   watch.run(
       [&](postgres::Connection& open) {
         const auto status = engine::get_status(open, schema, id);
         if (!status) throw NotFound(fmt::format("there is no task {}", id.value));
         if (on_progress) {
-          if (const auto progress = engine::get_progress(open, schema, id); progress && progress->at != told) {
+          if (auto progress = engine::get_progress(open, schema, id); progress && progress->at != told) {
             told = progress->at;
-            on_progress(*progress);
+            news = std::move(progress);
           }
         }
         if (*status != Status::completed && *status != Status::failed && *status != Status::cancelled) return false;
         ended = engine::get_task(open, schema, id);
         return true;
+      },
+      [&] {
+        if (const auto progress = std::exchange(news, std::nullopt)) on_progress(*progress);
       },
       until);
   impl_->put_idle(watch.take_link());

@@ -48,35 +48,32 @@ Tail::Tail(TailOptions options, const std::string& schema) : options_(std::move(
 }
 
 std::vector<Transition> Tail::look(postgres::Connection& connection) {
-  std::vector<Transition> transitions;
-  skipped_ = 0;
   // One snapshot for all that it reads, and plans that do not depend on what the tables held when they were analysed. All of
   // it ends with the transaction, so it works behind a transaction pooler and on a standby too.
-  connection.script(
+  postgres::Connection::Scope scope(
+      connection,
       "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
       " SET LOCAL enable_sort = off; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan");
-  try {
-    begin(connection);
-    for (int pages = 1;; ++pages) {
-      ++looks_;
-      const Found found = options_.correlation ? find_correlated(connection) : find(connection);
-      read(connection, found, transitions);
-      if (!full_) break;
-      if (pages == pages_max) {
-        skip_ahead(connection);
-        break;
-      }
+  begin(connection);
+  for (int pages = 1;; ++pages) {
+    ++looks_;
+    Found found = options_.correlation ? find_correlated(connection) : find(connection);
+    read(connection, found);
+    // Only now: had the connection broken before, the next look would have to find them again.
+    if (!options_.correlation) fill_gaps(found.fresh);
+    if (!full_) break;
+    if (pages == pages_max) {
+      skip_ahead(connection);
+      break;
     }
-    begun_ = true;
-    connection.script("COMMIT");
-  } catch (...) {
-    if (!connection.broken()) connection.script("ROLLBACK");
-    throw;
   }
+  begun_ = true;
+  scope.commit();
   forget();
-  std::stable_sort(transitions.begin(), transitions.end(),
+  skipped_ = std::exchange(skipping_, 0);
+  std::stable_sort(noted_.begin(), noted_.end(),
                    [](const Transition& a, const Transition& b) { return std::tie(a.at, a.id.value) < std::tie(b.at, b.id.value); });
-  return transitions;
+  return std::exchange(noted_, {});
 }
 
 void Tail::begin(postgres::Connection& connection) {
@@ -119,7 +116,6 @@ Tail::Found Tail::find(postgres::Connection& connection) {
           .maybe(options_.queue));
   Found found;
   for (int row = 0; row < rows.size(); ++row) (rows.boolean(row, 1) ? found.fresh : found.others).push_back(rows.integer(row, 0));
-  fill_gaps(found.fresh);
   return found;
 }
 
@@ -128,7 +124,6 @@ Tail::Found Tail::find_correlated(postgres::Connection& connection) {
       connection.run(fmt::format("SELECT t.id FROM {}.tasks t WHERE t.correlation = $1 ORDER BY t.id DESC LIMIT {}", schema_, page),
                      Params().text(*options_.correlation));
   Found found;
-  full_ = false;
   for (int row = 0; row < rows.size(); ++row) {
     const std::int64_t id = rows.integer(row, 0);
     const bool fresh = (begun_ || options_.since) && known_.count(id) == 0;
@@ -163,11 +158,11 @@ void Tail::fill_gaps(std::vector<std::int64_t>& fresh) {
 void Tail::skip_ahead(postgres::Connection& connection) {
   const std::int64_t newest = highest_id(connection, schema_);
   if (newest <= highest_) return;
-  skipped_ = newest - highest_;
+  skipping_ += newest - highest_;
   highest_ = newest;
 }
 
-void Tail::read(postgres::Connection& connection, const Found& found, std::vector<Transition>& transitions) {
+void Tail::read(postgres::Connection& connection, const Found& found) {
   ArrayText ids, marks;
   for (const auto& [id, known] : known_) {
     ids.integer(id);
@@ -193,10 +188,10 @@ void Tail::read(postgres::Connection& connection, const Found& found, std::vecto
                   " AND ($3::text IS NULL OR t.queue = $3) AND ($4::text IS NULL OR t.kind = $4)",
                   schema_),
       Params().text(std::move(ids).take()).text(std::move(marks).take()).maybe(options_.queue).maybe(options_.kind));
-  for (int row = 0; row < rows.size(); ++row) note(rows, row, fresh.count(rows.integer(row, 0)) != 0, transitions);
+  for (int row = 0; row < rows.size(); ++row) note(rows, row, fresh.count(rows.integer(row, 0)) != 0);
 }
 
-void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<Transition>& transitions) {
+void Tail::note(const postgres::Result& rows, int row, bool fresh) {
   const std::int64_t id = rows.integer(row, 0);
   const std::string mark(rows.text(row, 1));
   const Status status = status_from(rows.text(row, 4));
@@ -272,7 +267,7 @@ void Tail::note(const postgres::Result& rows, int row, bool fresh, std::vector<T
   bool told = false;
   for (Transition& step : steps) {
     if (!was_known && !always_news && step.at < since) continue;
-    transitions.push_back(std::move(step));
+    noted_.push_back(std::move(step));
     told = true;
   }
   if (told) told_[id] = mark;

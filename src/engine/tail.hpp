@@ -22,7 +22,8 @@ class Tail {
   /// Throws InvalidArgument for options out of range.
   Tail(TailOptions options, const std::string& schema);
 
-  /// Looks at the queue in a read-only transaction, and returns what happened since the last look, in the order of time.
+  /// Looks at the queue in a read-only transaction, and returns what happened since the last look, in the order of time. What it had
+  /// seen when it throws ConnectionError is returned by the next look that succeeds.
   [[nodiscard]] std::vector<Transition> look(postgres::Connection& connection);
   /// About how many new tasks the last look passed over.
   [[nodiscard]] std::int64_t skipped() const noexcept { return skipped_; }
@@ -49,8 +50,8 @@ class Tail {
   [[nodiscard]] Found find_correlated(postgres::Connection& connection);
   void fill_gaps(std::vector<std::int64_t>& fresh);
   void skip_ahead(postgres::Connection& connection);
-  void read(postgres::Connection& connection, const Found& found, std::vector<Transition>& transitions);
-  void note(const postgres::Result& rows, int row, bool fresh, std::vector<Transition>& transitions);
+  void read(postgres::Connection& connection, const Found& found);
+  void note(const postgres::Result& rows, int row, bool fresh);
   void forget();
 
   TailOptions options_;
@@ -64,6 +65,9 @@ class Tail {
   std::unordered_map<std::int64_t, std::string> told_, told_before_;
   Clock::time_point next_generation_{};
   bool full_ = false;  // the last find() brought a whole page of new tasks
+  // Of looks that broke off before they could return it.
+  std::vector<Transition> noted_;
+  std::int64_t skipping_ = 0;
   std::int64_t skipped_ = 0;
 };
 

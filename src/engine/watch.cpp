@@ -140,14 +140,22 @@ void Watch::reconnect(const ConnectionError& error, Clock::time_point until) {
   throw error;
 }
 
-bool Watch::run(const std::function<bool(postgres::Connection&)>& look, Clock::time_point until) {
+bool Watch::run(const std::function<bool(postgres::Connection&)>& look, const std::function<void()>& tell, Clock::time_point until) {
   if (!link_) reconnect(ConnectionError("the connection to the database was lost"), until);
   for (;;) {
+    bool over = false;
     try {
       // What may have been missed is asked before the look: an end that came between the two is seen by the look.
       static_cast<void>(may_have_missed());
-      if (look(*link_)) return true;
-      if (Clock::now() >= until) return false;
+      over = look(*link_);
+    } catch (const ConnectionError& e) {
+      reconnect(e, until);
+      continue;
+    }
+    tell();
+    if (over) return true;
+    if (Clock::now() >= until) return false;
+    try {
       pause(until);
       renew();
     } catch (const ConnectionError& e) {

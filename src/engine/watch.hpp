@@ -31,7 +31,8 @@ class Watch {
 
   /// Calls `look` with the session, now and whenever there may be news, until it returns true (then returns true) or
   /// `until` has passed (false). Throws what `look` throws, but for a lost connection, which is replaced for up to a minute.
-  bool run(const std::function<bool(postgres::Connection&)>& look, Clock::time_point until);
+  /// After each look it calls `tell`, for what is not this session's matter, and throws whatever that throws.
+  bool run(const std::function<bool(postgres::Connection&)>& look, const std::function<void()>& tell, Clock::time_point until);
   /// The session, for whoever has a use for it afterwards; empty if it is broken.
   [[nodiscard]] std::unique_ptr<postgres::Connection> take_link();
 

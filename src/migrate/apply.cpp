@@ -34,26 +34,12 @@ void record(postgres::Connection& connection, const std::string& schema, const M
   }
 }
 
-void roll_back(postgres::Connection& connection) noexcept {
-  try {
-    connection.script("ROLLBACK");
-  } catch (const std::exception&) {
-    // The connection is gone, and with it the transaction.
-    return;
-  }
-}
-
 void run_in_transaction(postgres::Connection& connection, const std::string& schema, const Migration& migration, Direction direction) {
-  connection.script("BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0");
-  try {
-    connection.script(fill_schema(direction == Direction::up ? migration.up : migration.down, schema));
-    record(connection, schema, migration, direction);
-    base::fault_point("migrate.before_commit");
-    connection.script("COMMIT");
-  } catch (...) {
-    roll_back(connection);
-    throw;
-  }
+  postgres::Connection::Scope scope(connection, "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0");
+  connection.script(fill_schema(direction == Direction::up ? migration.up : migration.down, schema));
+  record(connection, schema, migration, direction);
+  base::fault_point("migrate.before_commit");
+  scope.commit();
 }
 
 // What runs outside a transaction waits by its nature (CREATE INDEX CONCURRENTLY for older transactions) and holds up

@@ -17,11 +17,14 @@
 namespace millrace::postgres {
 namespace {
 
+// libpq counts the seconds in 32 bits, and the milliseconds until they are over too.
+constexpr std::chrono::seconds connect_timeout_min{1}, connect_timeout_max = std::chrono::days(24);
+
 std::map<std::string, std::string> defaults_of(const Dial& dial) {
-  const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(dial.connect_timeout).count());
+  const auto timeout = std::clamp(std::chrono::ceil<std::chrono::seconds>(dial.connect_timeout), connect_timeout_min, connect_timeout_max);
   return {{"application_name", dial.application},
           {"client_encoding", "UTF8"},
-          {"connect_timeout", std::to_string(seconds)},
+          {"connect_timeout", std::to_string(timeout.count())},
           {"keepalives_idle", "10"},
           {"keepalives_interval", "5"},
           {"keepalives_count", "3"},
@@ -97,20 +100,26 @@ struct Connection::Impl {
     pointers.reserve(values.size());
     for (const auto& value : values) pointers.push_back(value ? value->c_str() : nullptr);
     const auto bound = pqxx::prepare::make_dynamic_params(pointers.begin(), pointers.end());
-    if (!session) return in_one_transaction(work, [&] { return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound); });
-    auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
-    if (fresh) {
-      ++statements;  // a name is never used twice, also when its statement could not be prepared
-      try {
-        link.prepare(found->second, sql);
-        return work.exec_prepared(found->second, bound);
-      } catch (...) {
-        // libpqxx prepares on first use, so a statement that cannot be prepared fails here.
-        prepared.erase(found);
-        throw;
-      }
+    const auto statement = [&] { return params.values().empty() ? work.exec(sql) : work.exec_params(sql, bound); };
+    if (!session) return scoped ? statement() : in_one_transaction(work, statement);
+    return work.exec_prepared(prepared_name(sql), bound);
+  }
+
+  // Left to itself libpqxx prepares on first use, and then nobody knows which of the two failed. A statement that cannot be
+  // prepared is forgotten; one that only fails stays prepared, or a session that tries it again and again would fill with its copies.
+  const std::string& prepared_name(const std::string& sql) {
+    const auto [found, fresh] = prepared.try_emplace(sql, fmt::format("m{}", statements));
+    if (!fresh) return found->second;
+    ++statements;  // a name is never used twice, also when its statement could not be prepared
+    try {
+      link.prepare(found->second, sql);
+      link.prepare_now(found->second);
+    } catch (...) {
+      link.unprepare(found->second);
+      prepared.erase(found);
+      throw;
     }
-    return work.exec_prepared(found->second, bound);
+    return found->second;
   }
 
   // Behind a pooler the session's settings are nobody's: the isolation level is said with each statement.
@@ -129,6 +138,7 @@ struct Connection::Impl {
 
   bool session;
   bool lost = false;
+  bool scoped = false;  // a Scope is open
   int statements = 0;
   std::string schema;
   pqxx::connection link;
@@ -162,6 +172,35 @@ Result Connection::script(const std::string& sql) {
     return Result(std::make_shared<const pqxx::result>(work.exec(sql)));
   } catch (const std::exception&) {
     impl_->rethrow();
+  }
+}
+
+Connection::Scope::Scope(Connection& connection, const std::string& begin) : connection_(connection) {
+  connection_.impl_->scoped = true;
+  try {
+    connection_.script(begin);
+  } catch (...) {
+    roll_back();  // the BEGIN may be done, and what follows it refused
+    throw;
+  }
+}
+
+Connection::Scope::~Scope() {
+  if (open_) roll_back();
+}
+
+void Connection::Scope::commit() {
+  open_ = connection_.impl_->scoped = false;
+  connection_.script("COMMIT");
+}
+
+void Connection::Scope::roll_back() noexcept {
+  open_ = connection_.impl_->scoped = false;
+  try {
+    if (!connection_.broken()) connection_.script("ROLLBACK");
+  } catch (const std::exception&) {
+    // The connection is gone, and with it the transaction.
+    return;
   }
 }
 

@@ -41,10 +41,31 @@ class Connection {
   Connection(Connection&&) = delete;
   Connection& operator=(Connection&&) = delete;
 
-  /// One statement, committed on return (unless between run("BEGIN") and run("COMMIT")). Prepared on first use.
+  /// One statement, committed on return (unless within a Scope). Prepared on first use.
   Result run(const std::string& sql, const Params& params = {});
   /// Any number of statements without parameters, in one round trip and (unless they say otherwise) one transaction.
   Result script(const std::string& sql);
+
+  /// One transaction around all that the connection runs meanwhile; rolled back at its end unless committed. One at a time.
+  class Scope {
+   public:
+    /// `begin` is a BEGIN, and whatever else is to hold for this transaction alone.
+    explicit Scope(Connection& connection, const std::string& begin = "BEGIN ISOLATION LEVEL READ COMMITTED");
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    Scope(Scope&&) = delete;
+    Scope& operator=(Scope&&) = delete;
+
+    /// What it throws means rolled back, but for a ConnectionError: then nobody knows.
+    void commit();
+
+   private:
+    void roll_back() noexcept;
+
+    Connection& connection_;
+    bool open_ = true;
+  };
 
   /// Begins to listen; wakes then come through wait().
   void listen(std::string_view channel);

@@ -20,7 +20,7 @@ void throw_for(std::string_view server_message, std::string_view sqlstate, std::
   const std::string message = primary_message(server_message);
   // What has no SQLSTATE is not the server's answer: there was none.
   if (sqlstate.empty() || sqlstate.starts_with("08") || sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03" ||
-      sqlstate == "53300") {
+      sqlstate == "57P05" || sqlstate == "53300") {
     throw ConnectionError(message);
   }
   if (schema.empty()) throw DatabaseError(message, std::string(sqlstate));

@@ -42,7 +42,7 @@ void record(Run& run, const Err& err) {
 }
 void record(Run& run, const std::exception& error) {
   run.ending = Ending::error;
-  run.reason = error.what();
+  run.reason = text_of(error);
 }
 
 // The one place that knows what a handler may say. A new alternative of Outcome is a record() above, and a catch if it may be thrown.

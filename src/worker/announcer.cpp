@@ -2,6 +2,8 @@
 
 #include "worker/about.hpp"
 
+#include <millrace/outcome.hpp>
+
 #include <algorithm>
 #include <utility>
 
@@ -130,7 +132,7 @@ void Announcer::tell(Announcement& announcement, spdlog::logger& log) const {
     try {
       listener(event);
     } catch (const std::exception& e) {
-      log.error("a listener to {} threw, for task {} ({}): {}", to_string(event.event), event.id.value, event.kind, e.what());
+      log.error("a listener to {} threw, for task {} ({}): {}", to_string(event.event), event.id.value, event.kind, text_of(e));
     } catch (...) {
       log.error("a listener to {} threw, for task {} ({}), something that is no std::exception", to_string(event.event), event.id.value,
                 event.kind);

@@ -83,6 +83,7 @@ Command::Command(const Words& arguments, const Start& start)
   ::dup2(in_, STDIN_FILENO);
   give(start.output.value_or(out_), STDOUT_FILENO);
   give(start.error.value_or(err_), STDERR_FILENO);
+  for (const int number : start.ignored) ::signal(number, SIG_IGN);
   if (::chdir(start.folder.c_str()) == 0) ::execve(argv[0], argv.data(), envp.data());
   ::_exit(127);
 }

@@ -34,6 +34,7 @@ struct Start {
   Words environment{};          ///< NAME=VALUE, in addition to MILLRACE_DATABASE and before the test's own variables.
   std::optional<int> output{};  ///< Its standard output; -1: closed. Default: kept for Ended.
   std::optional<int> error{};   ///< Its standard error; likewise.
+  std::vector<int> ignored{};   ///< Signals that its parent ignores, and so it does.
 };
 
 /// One run of `millrace`. Killed when the test lets go of it.

@@ -192,3 +192,45 @@ TEST_CASE("without LISTEN a worker polls") {
   enqueue(house.schema, {"run"});
   CHECK(house.reaches("status", "completed"));
 }
+
+TEST_CASE("a worker whose parent ignored SIGCHLD learns of its programs' ends") {
+  House house;
+  enqueue(house.schema, {"run"});
+  const Command worker(house.worker("echo 7"), {.ignored = {SIGCHLD}});
+  CHECK(house.reaches("status", "completed"));
+  CHECK(house.value("result") == "7");
+}
+
+TEST_CASE("a line that is still being written waits for its end, however much was said before it") {
+  House house;
+  Notes notes;
+  std::ofstream said(notes.path("said"));
+  for (int i = 0; i < 500; ++i) said << "forty characters, as long as a line is..\n";
+  said << "millrace: progr";
+  said.close();
+  enqueue(house.schema, {"run"});
+  const Command worker(house.worker("cat " + notes.path("said") + " >&2; until test -L " + notes.path("go") +
+                                    "; do sleep 0.02; done; echo 'ess 3/10 third' >&2; echo 1"));
+  CHECK(eventually([&] { return house.schema.number("SELECT count(*) FROM task_logs") >= 500; }));
+  std::filesystem::create_symlink("now", notes.path("go"));
+  CHECK(house.reaches("status", "completed"));
+  CHECK(house.schema.value("SELECT concat_ws(' ', done, total, note) FROM task_progress") == "3 10 third");
+  CHECK(house.schema.number("SELECT count(*) FROM task_logs WHERE line !~ '^forty'") == 0);
+}
+
+TEST_CASE("a line without an end is passed on in pieces, between two characters") {
+  House house;
+  Notes notes;
+  std::ofstream said(notes.path("said"));
+  for (int i = 0; i < 5'999; ++i) said << "\u6f22";
+  // Two thirds of a character.
+  said << "\xe6\xbc";
+  said.close();
+  enqueue(house.schema, {"run"});
+  const Command worker(house.worker("cat " + notes.path("said") + " >&2; until test -L " + notes.path("go") +
+                                    "; do sleep 0.02; done; printf '\\242 end' >&2; echo 1"));
+  CHECK(eventually([&] { return house.schema.number("SELECT count(*) FROM task_logs") >= 1; }));
+  std::filesystem::create_symlink("now", notes.path("go"));
+  CHECK(house.reaches("status", "completed"));
+  CHECK(house.schema.value("SELECT line FROM task_logs ORDER BY seq DESC LIMIT 1") == "\u6f22 end");
+}

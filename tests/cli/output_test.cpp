@@ -2,10 +2,13 @@
 #include "cli/command.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 using namespace millrace::test;
@@ -70,4 +73,17 @@ TEST_CASE("migrate up does all its work, also when nobody can read about it") {
   const Ended ended = run(schema, {"migrate", "up"}, {.output = -1});
   CHECK(ended.code == 1);
   CHECK(run(schema, {"migrate", "up"}).out == "nothing to apply\n");
+}
+
+TEST_CASE("what fails beside the output is not said to be the output") {
+  std::string name = (std::filesystem::temp_directory_path() / "millrace-cli-XXXXXX").string();
+  REQUIRE(::mkdtemp(name.data()) != nullptr);
+  const int folder = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  REQUIRE(folder >= 0);
+  REQUIRE(::rmdir(name.c_str()) == 0);
+  // Without an address the command looks for a cluster from its folder upwards, and this one is nowhere any more.
+  const Ended ended = run_plain({"stats"}, {.folder = fmt::format("/proc/self/fd/{}", folder), .environment = {"MILLRACE_DATABASE="}});
+  check_refused(ended, 1, "No such file or directory");
+  CHECK(ended.err.find("standard output") == std::string::npos);
+  ::close(folder);
 }

@@ -174,3 +174,20 @@ TEST_CASE("reviving many tasks whose keys or rows somebody holds ends soon, and 
   CHECK(batch.rows().integer(0, 1) == 0);
   house.consistent();
 }
+
+TEST_CASE("many tasks are enqueued in one transaction, also without session state") {
+  House house;
+  // What only the server can refuse, in the second part.
+  house.schema.connection().script("ALTER TABLE tasks ADD CONSTRAINT small CHECK (args <> '{\"n\": 10000}')");
+  std::vector<std::string> args;
+  for (int i = 0; i <= 10'000; ++i) args.push_back(fmt::format(R"({{"n": {}}})", i));
+  for (const bool listen : {true, false}) {
+    CAPTURE(listen);
+    Client client({.database = house.schema.url(), .schema = house.schema.name(), .listen = listen});
+    CHECK_THROWS_AS(client.enqueue_many("many", args), DatabaseError);
+    CHECK(house.count("tasks") == 0);
+    // The connection is as good as before.
+    CHECK(client.enqueue_many("many", std::span(args).first(3)).size() == 3);
+    house.schema.connection().script("TRUNCATE tasks, tickets");
+  }
+}

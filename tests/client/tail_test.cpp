@@ -212,6 +212,54 @@ TEST_CASE("a look reads a bounded number of rows by index, whatever waits") {
   CHECK_THROWS_AS(engine::Tail({.queue = ""}, room.schema.name()), InvalidArgument);
 }
 
+TEST_CASE("a look is one transaction, also without session state") {
+  Room room;
+  const auto stateless = std::make_unique<postgres::Connection>(
+      postgres::Dial{.url = room.schema.url(), .application = "millrace test", .schema = room.schema.name(), .session = false});
+  enqueue(room.schema, 1);
+  engine::Tail tail({.since = 1h}, room.schema.name());
+  room.schema.connection().script(
+      "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE plpgsql STABLE AS $$ BEGIN"
+      " IF current_query() ~ 'lanes|known' AND current_setting('transaction_isolation') || current_setting('enable_sort')"
+      "  <> 'repeatable readoff' THEN RAISE 'in a transaction of its own'; END IF; RETURN now(); END $$");
+  CHECK(story(tail.look(*stateless)) == "1:pending");
+}
+
+TEST_CASE("what a look had seen when its connection broke is told by the next one, once") {
+  // Before which of its statements: it finds and reads a page of ids, and then another.
+  for (const std::string cut : {"find", "find read", "find read find", "find read find read"}) {
+    CAPTURE(cut);
+    Room room;
+    engine::Tail tail({}, room.schema.name());
+    CHECK(room.told(tail).empty());
+    room.schema.connection().script(
+        fmt::format("CREATE TABLE cut (before text); INSERT INTO cut VALUES ('{}');"
+                    "CREATE OR REPLACE FUNCTION clock() RETURNS timestamptz LANGUAGE plpgsql AS $$"
+                    " DECLARE steps text := coalesce(current_setting('millrace_test.steps', true), '');"
+                    "  step text := CASE WHEN current_query() ~ '^WITH RECURSIVE lanes' THEN 'find' WHEN current_query() ~ '^WITH known' "
+                    "THEN 'read' END;"
+                    " BEGIN"
+                    "  IF step IS NOT NULL AND steps !~ (step || '$') THEN"
+                    "   steps := ltrim(steps || ' ' || step);"
+                    "   PERFORM set_config('millrace_test.steps', steps, true);"
+                    "   IF EXISTS (SELECT FROM {}.cut WHERE before = steps) THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;"
+                    "  END IF;"
+                    "  RETURN now();"
+                    " END $$",
+                    cut, room.schema.quoted()));
+    enqueue(room.schema, 1500);
+    CHECK_THROWS_AS(room.look(tail), ConnectionError);
+    room.schema.connection().run("DELETE FROM cut");
+    room.link = room.schema.open();
+    enqueue(room.schema, 1);
+    const auto told = room.look(tail);
+    CHECK(told.size() == 1501);
+    CHECK(std::is_sorted(told.begin(), told.end(), [](const Transition& a, const Transition& b) { return a.id.value < b.id.value; }));
+    CHECK(std::all_of(told.begin(), told.end(), [](const Transition& one) { return one.status == Status::pending; }));
+    CHECK(room.told(tail).empty());
+  }
+}
+
 TEST_CASE("Client::tail follows a worker until it is told to stop, and survives the loss of its connection") {
   House house;
   Worker worker(house.options());

@@ -83,6 +83,28 @@ TEST_CASE("every other ending, returned and thrown") {
   CHECK(ruled.reason == "gone");
 }
 
+namespace {
+
+// what() may be anything a pointer can be.
+struct Mute : std::exception {
+  [[nodiscard]] const char* what() const noexcept override { return nullptr; }
+};
+struct Unreadable {};
+[[maybe_unused]] void to_json(nlohmann::json& json, const Unreadable&) { json = nlohmann::json::object(); }
+void from_json(const nlohmann::json&, Unreadable&) { throw Mute(); }
+
+}  // namespace
+
+TEST_CASE("an exception without a message is said to have none") {
+  const auto mute = perform(send_mail, {}, [](const Mail&, Context&) -> std::string { throw Mute(); });
+  CHECK(mute.ending == Ending::error);
+  CHECK(mute.reason == "an exception without a message");
+  const Task<Unreadable> task{"unreadable"};
+  const auto unread = perform_raw("unreadable", "{}", task.wrap([](const Unreadable&, Context&) {}));
+  CHECK(unread.ending == Ending::fail);
+  CHECK(holds(unread.reason, "an exception without a message"));
+}
+
 TEST_CASE("args that the handler cannot read, and a result that is no JSON") {
   int calls = 0;
   const auto handler = send_mail.wrap([&](const Mail&, Context&) {

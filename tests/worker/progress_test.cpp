@@ -350,3 +350,25 @@ TEST_CASE("waits that nobody renews, and reports of tasks that are gone, are tid
   CHECK(schema.value("SELECT array_agg(task) FROM log_lines") == "{1}");
   CHECK(schema.value("SELECT array_agg(task) FROM reports") == "{1}");
 }
+
+TEST_CASE("what on_progress throws ends the wait, whatever it is") {
+  House house;
+  Worker worker(house.options());
+  worker.handle_raw("steps", [](Context& context) -> Outcome<std::string> {
+    context.progress(1, 2);
+    await_stop(context.stop_token());
+    return std::string();
+  });
+  worker.start();
+  const TaskId id = house.client.enqueue("steps").id;
+  int calls = 0;
+  // Such as that of the callback's own client: it says nothing about the wait's connection.
+  const auto refuse = [&](const Progress&) {
+    ++calls;
+    throw ConnectionError("the callback's own database is away");
+  };
+  CHECK_THROWS_WITH_AS(house.client.wait(id, 20s, refuse), "the callback's own database is away", ConnectionError);
+  CHECK(calls == 1);
+  house.client.cancel(id);
+  CHECK(house.client.wait(id, 20s).has_value());
+}

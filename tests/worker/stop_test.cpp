@@ -1,6 +1,8 @@
 // A stop that reaches the statement which a handler's session executes.
 #include "worker/house.hpp"
 
+#include "dev/run_program.hpp"
+
 #include <pqxx/pqxx>
 
 #include <fmt/format.h>
@@ -143,4 +145,13 @@ TEST_CASE("a deadline is kept while the heart waits for the database") {
   person.script("COMMIT");
   CHECK(worker.stop());
   house.consistent();
+}
+
+TEST_CASE("one SIGTERM ends all workers that run in a process") {
+  House house;
+  const auto run = dev::run_program({.argv = {TWO_PROGRAM, house.schema.url(), house.schema.name()}});
+  INFO(run.err);
+  CHECK(run.status == 0);
+  CHECK(run.out == "all ended, and the signal is the program's again\n");
+  CHECK(house.count("workers") == 0);
 }
