@@ -10,6 +10,27 @@
 #include <limits>
 
 namespace millrace::worker {
+namespace {
+
+// Drops a session at the end, after its transaction: an interruption that was sent to it may arrive with the next task's statements, or
+// with the ROLLBACK, which then did not take place.
+class Leaving {
+ public:
+  Leaving(std::unique_ptr<postgres::Connection>& link, bool interrupted) : link_(link), interrupted_(interrupted) {}
+  ~Leaving() {
+    if (interrupted_) link_.reset();
+  }
+  Leaving(const Leaving&) = delete;
+  Leaving& operator=(const Leaving&) = delete;
+  Leaving(Leaving&&) = delete;
+  Leaving& operator=(Leaving&&) = delete;
+
+ private:
+  std::unique_ptr<postgres::Connection>& link_;
+  bool interrupted_;
+};
+
+}  // namespace
 
 postgres::Connection& HandlerSession::connect(Session& session) {
   auto& link = session.link;
@@ -53,8 +74,8 @@ pqxx::transaction_base& HandlerSession::transaction(std::optional<Milliseconds> 
 }
 
 void HandlerSession::commit(const Claimed& task, const std::string& result) {
-  // Whatever happens now, this transaction is over; and from here on it is too late to stop it.
-  slot_.session_closed();
+  // Whatever happens now, this transaction is over; and from here on it is too late to stop it, but for what is on its way already.
+  const Leaving leaving(own_.link, slot_.session_closed());
   const std::unique_ptr<postgres::Transaction> last = std::move(transaction_);
   last->run(fmt::format("SELECT {}.complete_task($1, $2, $3::jsonb)", state_.schema),
             postgres::Params()
@@ -67,7 +88,7 @@ void HandlerSession::commit(const Claimed& task, const std::string& result) {
 }
 
 void HandlerSession::roll_back() noexcept {
-  slot_.session_closed();
+  const Leaving leaving(own_.link, slot_.session_closed());
   transaction_.reset();
 }
 

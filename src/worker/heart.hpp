@@ -26,7 +26,7 @@ class Heart {
   Clock::time_point next_tidy_{};
   Clock::time_point next_sweep_{};
   Clock::time_point next_fire_{};
-  bool held_up_ = false;  // somebody holds a row that the beat writes, and that was said
+  bool held_up_ = false;             // somebody holds a row that the beat writes, and that was said
   std::int64_t reports_tidied_ = 0;  // up to this task
   std::int64_t keys_tidied_ = 0;     // the page of task_keys to go on with
 };

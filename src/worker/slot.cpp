@@ -1,5 +1,7 @@
 #include "worker/slot.hpp"
 
+#include <utility>
+
 namespace millrace::worker {
 
 void Slot::begin(const Claimed& task, std::optional<Clock::time_point> deadline) {
@@ -63,13 +65,15 @@ bool Slot::session_opened(int pid) {
   const std::lock_guard lock(session_mutex_);
   session_pid_ = pid;
   interrupt_at_ = {};
+  interrupted_ = false;
   session_open_ = true;
   return stopping_;
 }
 
-void Slot::session_closed() {
+bool Slot::session_closed() {
   const std::lock_guard lock(session_mutex_);
   session_open_ = false;
+  return std::exchange(interrupted_, false);
 }
 
 Slot::Look Slot::check_deadline(Clock::time_point now, Clock::duration grace) {

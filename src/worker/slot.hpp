@@ -42,10 +42,12 @@ class Slot {
   [[nodiscard]] std::optional<Claimed> overrun(Clock::time_point now);
   void stop(StopCause cause);
 
-  /// The run's database session has a transaction open, and closes it: which waits for an interruption under way, so that
-  /// none ever meets what the session does next. Returns whether the run was asked to stop before.
+  /// The run's database session has a transaction open, and closes it: which waits for an interruption that is being sent.
+  /// Returns whether the run was asked to stop before.
   bool session_opened(int pid);
-  void session_closed();
+  /// Returns whether the session was interrupted since it was opened. The server may carry that out at any time later, whatever the
+  /// session does then: so it is not to be used again.
+  bool session_closed();
   /// Calls `cancel` with the process id of the session, and whether the run was left behind, if it has a transaction open, its
   /// run was asked to stop, and the last time was half a second ago. Returns when to try again, if ever.
   template <class Cancel>
@@ -55,6 +57,7 @@ class Slot {
     if (!stopping_ || !session_open_) return {};
     if (now >= interrupt_at_) {
       interrupt_at_ = now + std::chrono::milliseconds(500);
+      interrupted_ = true;
       cancel(session_pid_, left_.load());
     }
     return interrupt_at_;
@@ -91,6 +94,7 @@ class Slot {
   std::atomic<bool> stopping_{false}, session_open_{false}, left_{false};
   std::mutex session_mutex_;  // held while the session is interrupted
   int session_pid_ = 0;
+  bool interrupted_ = false;
   Clock::time_point interrupt_at_{};
 };
 
