@@ -219,6 +219,7 @@ bool Worker::Impl::stop() {
 }
 
 bool Worker::Impl::end() {
+  const worker::Inside inside(state.get());  // handlers' stop callbacks may run on this thread
   started = false;
   over = true;
   state->claiming = false;

@@ -2,6 +2,7 @@
 #include "support/schema.hpp"
 
 #include <millrace/client.hpp>
+#include <millrace/limits.hpp>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -115,6 +116,17 @@ TEST_CASE("the library refuses before it sends, and the client stays usable") {
   CHECK(client.cancel(task.id) == Status::cancelled);
   CHECK(client.retry(task.id) == Status::pending);
   CHECK_THROWS_AS(client.retry(task.id), StateError);
+}
+
+TEST_CASE("the longest delay and timeout are the same in the library and in SQL") {
+  Schema schema;
+  Client client({.database = schema.url(), .schema = schema.name()});
+  const millrace::Milliseconds longest = limits::delay_max;
+  CHECK(client.enqueue("k", "{}", {.delay = longest, .timeout = limits::timeout_max, .expires_in = longest}).created);
+  CHECK_THROWS_AS(static_cast<void>(client.enqueue("k", "{}", {.delay = longest + std::chrono::milliseconds(1)})), InvalidArgument);
+  CHECK(schema.number("SELECT count(*) FROM (SELECT enqueue('k', delay => '100 years')) one") == 1);
+  schema.connection().run("SELECT enqueue('k', timeout => '1 year')");
+  CHECK_THROWS_AS(schema.connection().run("SELECT enqueue('k', delay => '101 years')"), DatabaseError);
 }
 
 TEST_CASE("an enqueue in a transaction that an error has aborted is refused, and nothing is left behind") {

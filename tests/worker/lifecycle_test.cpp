@@ -56,6 +56,35 @@ TEST_CASE("stop() on a thread of the worker is refused, and request_stop() does 
   house.consistent();
 }
 
+TEST_CASE("a stop callback that runs while the worker is stopped cannot stop it again") {
+  House house;
+  auto options = house.options();
+  options.grace = 0ms;
+  Worker worker(options);
+  std::latch running(1);
+  std::string said;
+  worker.handle_raw("long", [&](Context& context) -> Outcome<std::string> {
+    std::latch asked(1);
+    const std::stop_callback callback(context.stop_token(), [&] {
+      try {
+        worker.stop();
+      } catch (const StateError& e) {
+        said = e.what();
+      }
+      asked.count_down();
+    });
+    running.count_down();
+    asked.wait();
+    throw std::runtime_error("obeyed");
+  });
+  worker.start();
+  house.client.enqueue("long");
+  running.wait();
+  CHECK(worker.stop());
+  CHECK(said.starts_with("stop() was called on one of the worker's own threads"));
+  house.consistent();
+}
+
 TEST_CASE("a stopped worker takes no handlers, listeners or schedules any more, and does not start again") {
   House house;
   Worker worker(house.options());

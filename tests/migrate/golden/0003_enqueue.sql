@@ -246,8 +246,9 @@ DECLARE
   rest   CONSTANT numeric := extract(epoch FROM given - make_interval(months => months::integer));
 BEGIN
   -- Intervals compare as if every month had 30 days, so one of mixed sign may seem short and lead into the past, or out of
-  -- all time. It has to be long enough as the months really are, and its days must be few enough to be added by themselves.
-  IF NOT (given BETWEEN low AND high AND abs(extract(day FROM given)) <= 100000
+  -- all time. It has to be long enough as the months really are, and its days must be few enough to be added by themselves. A
+  -- hundred years may be given in milliseconds too, which compare as more.
+  IF NOT (given >= low AND (given <= high OR extract(epoch FROM given) <= extract(epoch FROM high)) AND abs(extract(day FROM given)) <= 100000
           AND months * 86400 * CASE WHEN months > 0 THEN 28 ELSE 31 END + rest >= extract(epoch FROM low)) THEN
     PERFORM refuse(field, format('is %s; allowed is %s', given, allowed));
   END IF;
