@@ -9,6 +9,8 @@
 #include <fstream>
 #include <string>
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 using namespace millrace::test;
@@ -54,6 +56,30 @@ class Notes {
 
  private:
   std::filesystem::path folder_{};
+};
+
+// Where a program waits until the test lets it go on.
+class Gate {
+ public:
+  explicit Gate(const Notes& notes) : path_(notes.path("gate")) {
+    REQUIRE(::mkfifo(path_.c_str(), 0600) == 0);
+    // For reading too: so neither of the two waits for the other to open it.
+    fd_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
+    REQUIRE(fd_ >= 0);
+  }
+  ~Gate() { ::close(fd_); }
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  Gate(Gate&&) = delete;
+  Gate& operator=(Gate&&) = delete;
+
+  /// What the program does there.
+  [[nodiscard]] std::string wait() const { return "read go < " + path_; }
+  void open() const { CHECK(::write(fd_, "\n", 1) == 1); }
+
+ private:
+  std::string path_;
+  int fd_ = -1;
 };
 
 // Links are made whole or not at all, so nobody reads half a process id.
@@ -117,13 +143,14 @@ TEST_CASE("cancelling a running task ends its program") {
 TEST_CASE("at SIGTERM a worker claims nothing more, and lets its programs finish") {
   House house;
   Notes notes;
+  const Gate gate(notes);
   enqueue(house.schema, {"run"});
-  Command worker(house.worker(note(notes, "child", "$$") + "; until test -L " + notes.path("go") + "; do sleep 0.02; done; echo 1"));
+  Command worker(house.worker(note(notes, "child", "$$") + "; " + gate.wait() + "; echo 1"));
   static_cast<void>(notes.pid("child"));
   worker.signal(SIGTERM);
   REQUIRE(worker.says("no more claims"));
   const std::string late = enqueue(house.schema, {"run"});
-  std::filesystem::create_symlink("now", notes.path("go"));
+  gate.open();
   const Ended ended = worker.wait();
   INFO(ended.err);
   CHECK(ended.code == 0);
@@ -204,15 +231,15 @@ TEST_CASE("a worker whose parent ignored SIGCHLD learns of its programs' ends") 
 TEST_CASE("a line that is still being written waits for its end, however much was said before it") {
   House house;
   Notes notes;
+  const Gate gate(notes);
   std::ofstream said(notes.path("said"));
   for (int i = 0; i < 500; ++i) said << "forty characters, as long as a line is..\n";
   said << "millrace: progr";
   said.close();
   enqueue(house.schema, {"run"});
-  const Command worker(house.worker("cat " + notes.path("said") + " >&2; until test -L " + notes.path("go") +
-                                    "; do sleep 0.02; done; echo 'ess 3/10 third' >&2; echo 1"));
+  const Command worker(house.worker("cat " + notes.path("said") + " >&2; " + gate.wait() + "; echo 'ess 3/10 third' >&2; echo 1"));
   CHECK(eventually([&] { return house.schema.number("SELECT count(*) FROM task_logs") >= 500; }));
-  std::filesystem::create_symlink("now", notes.path("go"));
+  gate.open();
   CHECK(house.reaches("status", "completed"));
   CHECK(house.schema.value("SELECT concat_ws(' ', done, total, note) FROM task_progress") == "3 10 third");
   CHECK(house.schema.number("SELECT count(*) FROM task_logs WHERE line !~ '^forty'") == 0);
@@ -221,16 +248,16 @@ TEST_CASE("a line that is still being written waits for its end, however much wa
 TEST_CASE("a line without an end is passed on in pieces, between two characters") {
   House house;
   Notes notes;
+  const Gate gate(notes);
   std::ofstream said(notes.path("said"));
   for (int i = 0; i < 5'999; ++i) said << "\u6f22";
   // Two thirds of a character.
   said << "\xe6\xbc";
   said.close();
   enqueue(house.schema, {"run"});
-  const Command worker(house.worker("cat " + notes.path("said") + " >&2; until test -L " + notes.path("go") +
-                                    "; do sleep 0.02; done; printf '\\242 end' >&2; echo 1"));
+  const Command worker(house.worker("cat " + notes.path("said") + " >&2; " + gate.wait() + "; printf '\\242 end' >&2; echo 1"));
   CHECK(eventually([&] { return house.schema.number("SELECT count(*) FROM task_logs") >= 1; }));
-  std::filesystem::create_symlink("now", notes.path("go"));
+  gate.open();
   CHECK(house.reaches("status", "completed"));
   CHECK(house.schema.value("SELECT line FROM task_logs ORDER BY seq DESC LIMIT 1") == "\u6f22 end");
 }

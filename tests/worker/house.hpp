@@ -42,6 +42,16 @@ struct House {
   std::int64_t count(const std::string& what) {
     return schema.connection().run("SELECT count(*) FROM " + schema.quoted() + "." + what).integer(0, 0);
   }
+  /// What can be claimed now was running in a worker that died: it waits in the lane of suspects.
+  void leave_suspects() {
+    const std::string dead = "00000000-0000-4000-8000-0000000000dd";
+    auto& link = schema.connection();
+    link.run("SELECT register_worker('" + dead + "', 'dead', 'h', 1, '0', '{default}', '1 second')");
+    link.run("SELECT count(*) FROM claim('" + dead +
+             "', 'default', 1000, array_fill('-infinity'::timestamptz, '{5}'), array_fill(0, '{5}'))");
+    link.run("UPDATE workers SET seen_at = now() - interval '1 hour' WHERE id = '" + dead + "'");
+    link.run("SELECT * FROM rescue()");
+  }
   void consistent() {
     CHECK(eventually([&] { return count("leases") == 0; }, 10s));
     CHECK(count("doctor()") == 0);

@@ -179,14 +179,8 @@ TEST_CASE("rule 6: a row that a person holds stops neither claimer nor completer
 
 TEST_CASE("rule 6: a suspect that a person holds stops neither other suspects nor ordinary tasks") {
   House house;
-  const char* dead = "00000000-0000-4000-8000-0000000000dd";
-  auto& link = house.schema.connection();
-  link.run(fmt::format("SELECT register_worker('{}', 'dead', 'h', 1, '0', '{{default}}', '1 second')", dead));
   const auto suspects = house.client.enqueue_many("quick", std::vector<std::string>(3, "{}"));
-  link.run(fmt::format(
-      "SELECT count(*) FROM claim('{}', 'default', 10, array_fill('-infinity'::timestamptz, '{{5}}'), array_fill(0, '{{5}}'))", dead));
-  link.run("UPDATE workers SET seen_at = now() - interval '1 hour'");
-  link.run("SELECT * FROM rescue()");
+  house.leave_suspects();
   REQUIRE(house.count("tickets WHERE bucket = -1") == 3);
   Session person(house.schema);
   person.script("BEGIN");
